@@ -1,0 +1,16 @@
+"""The unified model and its losses."""
+
+from models.criterion import MultiTaskCriterion, build_criterion
+from models.prompt import TASKS
+from models.upocr import UPOCR, VARIANTS, build_upocr
+from models.vgg import build_vgg16
+
+__all__ = [
+    "TASKS",
+    "UPOCR",
+    "VARIANTS",
+    "MultiTaskCriterion",
+    "build_criterion",
+    "build_upocr",
+    "build_vgg16",
+]

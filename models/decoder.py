@@ -1,0 +1,107 @@
+"""SwinV2 decoder: the prompted feature map to RGB pictures at 1/4, 1/2 and full resolution."""
+
+from torch import Tensor, nn
+
+from models.swin import SwinStage, drop_path_schedule
+
+
+class PatchSplit(nn.Module):
+    """The inverse of patch merging: one token to four neighbours of half its channels.
+
+    Args:
+        dim: channels in.
+    """
+
+    def __init__(self, dim: int) -> None:
+        super().__init__()
+        self.upsample = nn.Linear(dim // 4, dim // 2, bias=False)
+        self.norm = nn.LayerNorm(dim // 2)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """x: (B, H, W, C) -> (B, 2H, 2W, C / 2)."""
+        x = x.unflatten(3, (2, 2, -1))  # (B, H, W, column, row, C/4): chunks (0, 0), (1, 0), (0, 1), (1, 1)
+        x = x.permute(0, 1, 4, 2, 3, 5).flatten(3, 4).flatten(1, 2)  # (B, 2H, 2W, C/4)
+        return self.norm(self.upsample(x))
+
+
+class DecoderStage(SwinStage):
+    """Blocks and the split to the next resolution."""
+
+    def __init__(self, *stage_args, upsample: PatchSplit) -> None:
+        super().__init__(*stage_args)
+        self.upsample = upsample
+
+    def forward(self, x: Tensor) -> Tensor:
+        """x: (B, H, W, C) -> (B, 2H, 2W, C / 2)."""
+        return self.upsample(super().forward(x))
+
+
+def lateral_connection(dim: int) -> nn.Sequential:
+    """What an encoder feature passes before it is added, (B, C, H, W) -> (B, C, H, W).
+
+    Paper: four convolutions without activations between them.
+    """
+    return nn.Sequential(
+        nn.Conv2d(dim, dim, kernel_size=1),
+        nn.Conv2d(dim, 2 * dim, kernel_size=3, padding=1),
+        nn.Conv2d(2 * dim, 2 * dim, kernel_size=3, padding=1),
+        nn.Conv2d(2 * dim, dim, kernel_size=1),
+    )
+
+
+class Decoder(nn.Module):
+    """Five stages that halve the channels and double the resolution.
+
+    Args:
+        dim: channels of the 1/32 map.
+        depths: blocks a stage.
+        num_heads: heads a stage.
+        window_size: side of a window in tokens.
+        pretrained_window_size: see `models.swin.WindowAttention`.
+        drop_path: stochastic depth of the last block.
+    """
+
+    FIRST_OUTPUT = 2  # the stage whose result, at 1/4 resolution, is the first to become a picture
+
+    def __init__(
+        self,
+        dim: int,
+        depths: list[int],
+        num_heads: list[int],
+        window_size: int,
+        pretrained_window_size: int,
+        drop_path: float,
+    ) -> None:
+        super().__init__()
+        dims = [dim // 2**stage for stage in range(len(depths) + 1)]
+        window = (window_size, pretrained_window_size)
+        self.layers = nn.ModuleList(
+            DecoderStage(*sizes, *window, rates, upsample=PatchSplit(sizes[0]))
+            for *sizes, rates in zip(
+                dims[:-1], num_heads, drop_path_schedule(drop_path, depths), strict=True
+            )
+        )
+        self.output_conv = nn.Conv2d(dims[5], 3, kernel_size=3, padding=1)
+        self.lateral_connection_list = nn.ModuleList(lateral_connection(dims[i]) for i in (1, 2, 3))
+        self.intermediate_convs = nn.ModuleList(
+            nn.Conv2d(dims[i], 3, kernel_size=3, padding=1) for i in (3, 4)
+        )
+        for stage in range(self.FIRST_OUTPUT, len(depths)):
+            self.add_module(f"norm{stage}", nn.LayerNorm(dims[stage + 1]))
+
+    def forward(self, x: Tensor, skips: list[Tensor]) -> list[Tensor]:
+        """x: (B, H, W, C) at 1/32; skips: features (B, h, w, c) at 1/16, 1/8, 1/4 -> three RGB maps (B, 3, s, s).
+
+        The maps are at 1/4, 1/2 and full resolution. No activation follows: they may leave [0, 1].
+        """
+        outputs = []
+        heads = (*self.intermediate_convs, self.output_conv)
+        for index, stage in enumerate(self.layers):
+            x = stage(x)
+            if index < len(skips):
+                lateral = self.lateral_connection_list[index](skips[index].permute(0, 3, 1, 2))
+                x = x + lateral.permute(0, 2, 3, 1)
+            if index >= self.FIRST_OUTPUT:
+                picture = getattr(self, f"norm{index}")(x).permute(0, 3, 1, 2)
+                outputs.append(heads[index - self.FIRST_OUTPUT](picture))
+        return outputs

@@ -1,0 +1,271 @@
+"""Swin Transformer V2 attention, block and stage, shared by the encoder and the decoder."""
+
+from functools import partial
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+from torch.utils.checkpoint import checkpoint
+from torchvision.ops import StochasticDepth
+
+MASKED = -100.0  # added to the logits of two tokens that the shift made neighbours
+MAX_LOGIT_SCALE = 100.0
+
+
+def relative_coords_table(window_size: int, pretrained_window_size: int) -> Tensor:
+    """Log-spaced relative coordinates of a window, (1, 2w - 1, 2w - 1, 2) float32 (Swin V2, section 3.3).
+
+    They are scaled by the window of the pre-training, so that a larger window extrapolates; 0 stands for this window.
+    """
+    span = torch.arange(-(window_size - 1), window_size, dtype=torch.float32)
+    table = torch.stack(torch.meshgrid(span, span, indexing="ij"), dim=-1)[None]
+    table = table / ((pretrained_window_size or window_size) - 1) * 8
+    return torch.sign(table) * torch.log2(table.abs() + 1.0) / 3.0
+
+
+def relative_position_index(window_size: int) -> Tensor:
+    """Row of the flattened coordinates table for every pair of tokens of a window, (N, N) int64."""
+    side = torch.arange(window_size)
+    tokens = torch.stack(torch.meshgrid(side, side, indexing="ij")).flatten(1)  # (2, N)
+    rows, columns = tokens[:, :, None] - tokens[:, None, :] + window_size - 1
+    return rows * (2 * window_size - 1) + columns
+
+
+def shift_masks(window_size: int, shift: int) -> Tensor:
+    """Pairs of tokens that must not see each other in the three kinds of cut windows, (3, N, N) bool.
+
+    After the cyclic shift only the windows of the last row and of the last column hold parts of the map that are not
+    neighbours. So four cases cover maps of any size: uncut (no mask), last row, last column, last corner.
+    """
+    part = (torch.arange(window_size) >= window_size - shift).long()
+    row = part[:, None].expand(-1, window_size).flatten()
+    column = part[None].expand(window_size, -1).flatten()
+    regions = torch.stack((row, column, 2 * row + column))  # (3, N)
+    return regions[:, :, None] != regions[:, None, :]
+
+
+class WindowAttention(nn.Module):
+    """Scaled cosine attention with a continuous log-spaced position bias inside square windows.
+
+    Args:
+        dim: channels.
+        num_heads: heads; divides `dim`.
+        window_size: side of a window in tokens.
+        pretrained_window_size: window of the pre-training that the position bias is scaled to, 0 for `window_size`.
+        shift: how far the map was rolled before it was cut into windows, 0 for not at all.
+    """
+
+    relative_coords_table: Tensor
+    relative_position_index: Tensor
+    shift_masks: Tensor
+
+    def __init__(
+        self, dim: int, num_heads: int, window_size: int, pretrained_window_size: int, shift: int
+    ) -> None:
+        super().__init__()
+        self.num_heads = num_heads
+        self.window_size = window_size
+        self.shift = shift
+        self.logit_scale = nn.Parameter(torch.full((num_heads, 1, 1), 10.0).log())
+        self.q_bias = nn.Parameter(torch.zeros(dim))
+        self.v_bias = nn.Parameter(torch.zeros(dim))
+        self.cpb_mlp = nn.Sequential(
+            nn.Linear(2, 512), nn.ReLU(inplace=True), nn.Linear(512, num_heads, bias=False)
+        )
+        self.qkv = nn.Linear(dim, dim * 3, bias=False)
+        self.proj = nn.Linear(dim, dim)
+        # Derived, so never saved. The table is made in float32 also for a float64 model: part of the definition.
+        constant = partial(self.register_buffer, persistent=False)
+        constant("relative_coords_table", relative_coords_table(window_size, pretrained_window_size))
+        constant("relative_position_index", relative_position_index(window_size))
+        constant("shift_masks", shift_masks(window_size, shift) if shift else None)
+        self._cached_bias: tuple[tuple, list[Tensor]] | None = None
+
+    def forward(self, windows: Tensor, grid: tuple[int, int]) -> Tensor:
+        """windows: (B * rows * columns, N, C) in this order, grid: (rows, columns) -> same shape."""
+        q, k, v = self._project(windows)
+        biases = self._position_biases(v.dtype)
+        if self.shift:
+            x = _attend_shifted(q, k, v, biases, grid)
+        else:
+            x = _attend(q, k, v, biases[0])
+        return self.proj(x.transpose(1, 2).flatten(2))  # (BW, N, C)
+
+    def _project(self, windows: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        """(BW, N, C) -> query, key, value (BW, heads, N, C / heads); their products are scaled cosines."""
+        bias = torch.cat((self.q_bias, torch.zeros_like(self.q_bias), self.v_bias))  # keys have none
+        qkv = F.linear(windows, self.qkv.weight, bias)
+        q, k, v = qkv.unflatten(-1, (3, self.num_heads, -1)).permute(2, 0, 3, 1, 4)
+        scale = self.logit_scale.clamp(max=torch.tensor(MAX_LOGIT_SCALE).log().item()).exp()
+        q = F.normalize(q, dim=-1) * scale
+        return q.to(v.dtype), F.normalize(k, dim=-1).to(v.dtype), v
+
+    def _position_biases(self, dtype: torch.dtype) -> list[Tensor]:
+        """Additive biases (1, heads, N, N): of uncut windows and, with a shift, of the three kinds of cut ones.
+
+        Computed once and kept while gradients are off; a change of the weights, the device or the type renews them.
+        """
+        if torch.is_grad_enabled() or torch.compiler.is_compiling():
+            return self._compute_biases(dtype)
+        weights = [parameter for _, parameter in self.cpb_mlp.named_parameters()]
+        key = (dtype, *((p.data_ptr(), p.device, p._version) for p in weights))
+        if self._cached_bias is None or self._cached_bias[0] != key:
+            self._cached_bias = (key, self._compute_biases(dtype))
+        return self._cached_bias[1]
+
+    def _compute_biases(self, dtype: torch.dtype) -> list[Tensor]:
+        table = 16 * torch.sigmoid(self.cpb_mlp(self.relative_coords_table).flatten(0, 2))
+        bias = table.t().index_select(1, self.relative_position_index.flatten())
+        bias = bias.unflatten(1, self.relative_position_index.shape)[None]  # (1, heads, N, N)
+        masks = self.shift_masks[:, None] * MASKED if self.shift else ()  # (3, 1, N, N)
+        return [bias.to(dtype), *((bias + mask).to(dtype) for mask in masks)]
+
+
+def _attend(q: Tensor, k: Tensor, v: Tensor, bias: Tensor) -> Tensor:
+    """(BW, heads, N, D) each, bias (1, heads, N, N) -> (BW, heads, N, D)."""
+    return F.scaled_dot_product_attention(q, k, v, attn_mask=bias, scale=1.0)
+
+
+def _attend_shifted(
+    q: Tensor, k: Tensor, v: Tensor, biases: list[Tensor], grid: tuple[int, int]
+) -> Tensor:
+    """Attention where the last row and the last column of windows are cut, (BW, heads, N, D) -> same.
+
+    One call for each kind of window with one bias for all its windows: a bias for every window of the map, as it is
+    usually written, would take far more memory and depend on the size of the map.
+    """
+    q, k, v = (x.unflatten(0, (-1, *grid)) for x in (q, k, v))  # (B, rows, columns, heads, N, D)
+    uncut, last_row, last_column, corner = biases
+
+    def part(rows: slice, columns: slice, bias: Tensor) -> Tensor:
+        windows = [x[:, rows, columns] for x in (q, k, v)]
+        out = _attend(*(x.flatten(0, 2) for x in windows), bias)
+        return out.unflatten(0, windows[0].shape[:3])
+
+    def row_of_windows(rows: slice, inner: Tensor, last: Tensor) -> Tensor:
+        end = part(rows, slice(-1, None), last)
+        return torch.cat((part(rows, slice(-1), inner), end), 2) if grid[1] > 1 else end
+
+    end = row_of_windows(slice(-1, None), last_row, corner)
+    if grid[0] > 1:
+        end = torch.cat((row_of_windows(slice(-1), uncut, last_column), end), 1)
+    return end.flatten(0, 2)
+
+
+class Mlp(nn.Module):
+    """Two linear layers with GELU.
+
+    Args:
+        dim: channels in and out.
+        hidden_dim: channels between.
+    """
+
+    def __init__(self, dim: int, hidden_dim: int) -> None:
+        super().__init__()
+        self.fc1 = nn.Linear(dim, hidden_dim)
+        self.fc2 = nn.Linear(hidden_dim, dim)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """x: (..., C) -> (..., C)."""
+        return self.fc2(F.gelu(self.fc1(x)))
+
+
+class SwinBlock(nn.Module):
+    """Attention and MLP with residual post-normalisation (Swin V2, section 3.2).
+
+    Args:
+        dim, num_heads, window_size, pretrained_window_size: see `WindowAttention`.
+        shifted: whether the windows are shifted by half a window.
+        drop_path: probability that a sample skips a branch in training.
+    """
+
+    def __init__(
+        self,
+        dim: int,
+        num_heads: int,
+        window_size: int,
+        pretrained_window_size: int,
+        shifted: bool,
+        drop_path: float,
+    ) -> None:
+        super().__init__()
+        # Official: the shift stays also where one window covers the map; timm drops it there.
+        self.shift = window_size // 2 if shifted else 0
+        self.window_size = window_size
+        self.norm1 = nn.LayerNorm(dim)
+        self.attn = WindowAttention(
+            dim, num_heads, window_size, pretrained_window_size, self.shift
+        )
+        self.norm2 = nn.LayerNorm(dim)
+        self.mlp = Mlp(dim, 4 * dim)
+        self.drop_path = StochasticDepth(drop_path, mode="row")
+
+    def forward(self, x: Tensor) -> Tensor:
+        """x: (B, H, W, C) -> (B, H, W, C)."""
+        x = x + self.drop_path(self.norm1(self._windowed_attention(x)))
+        return x + self.drop_path(self.norm2(self.mlp(x)))
+
+    def _windowed_attention(self, x: Tensor) -> Tensor:
+        height, width = x.shape[1:3]
+        side = self.window_size
+        # Official: zero tokens that fill the last windows take part in attention; timm shrinks the window instead.
+        x = F.pad(x, (0, 0, 0, -width % side, 0, -height % side))
+        grid = (x.shape[1] // side, x.shape[2] // side)
+        if self.shift:
+            x = x.roll((-self.shift, -self.shift), (1, 2))
+        x = self.attn(window_partition(x, side), grid)
+        x = window_reverse(x, side, grid)
+        if self.shift:
+            x = x.roll((self.shift, self.shift), (1, 2))
+        return x[:, :height, :width]
+
+
+def window_partition(x: Tensor, side: int) -> Tensor:
+    """(B, H, W, C) with H and W multiples of `side` -> (B * H / side * W / side, side * side, C)."""
+    x = x.unflatten(2, (-1, side)).unflatten(1, (-1, side))  # (B, rows, side, columns, side, C)
+    return x.transpose(2, 3).flatten(3, 4).flatten(0, 2)
+
+
+def window_reverse(windows: Tensor, side: int, grid: tuple[int, int]) -> Tensor:
+    """The inverse of `window_partition` for a map of `grid` (rows, columns) windows."""
+    x = windows.unflatten(1, (side, side)).unflatten(0, (-1, *grid))
+    return x.transpose(2, 3).flatten(3, 4).flatten(1, 2)
+
+
+class SwinStage(nn.Module):
+    """Blocks of one resolution, every second one shifted.
+
+    Args:
+        dim, num_heads, window_size, pretrained_window_size: see `WindowAttention`.
+        drop_path: one probability a block; its length is the number of blocks.
+    """
+
+    def __init__(
+        self,
+        dim: int,
+        num_heads: int,
+        window_size: int,
+        pretrained_window_size: int,
+        drop_path: list[float],
+    ) -> None:
+        super().__init__()
+        self.grad_checkpointing = False
+        self.blocks = nn.ModuleList(
+            SwinBlock(dim, num_heads, window_size, pretrained_window_size, index % 2 == 1, rate)
+            for index, rate in enumerate(drop_path)
+        )
+
+    def forward(self, x: Tensor) -> Tensor:
+        """x: (B, H, W, C) -> (B, H, W, C)."""
+        for block in self.blocks:
+            if self.grad_checkpointing and torch.is_grad_enabled():
+                x = checkpoint(block, x, use_reentrant=False)
+            else:
+                x = block(x)
+        return x
+
+
+def drop_path_schedule(rate: float, depths: list[int]) -> list[list[float]]:
+    """Stochastic depth that grows linearly from 0 to `rate` over all blocks, one list a stage."""
+    rates = torch.linspace(0, rate, sum(depths), dtype=torch.float64)
+    return [stage.tolist() for stage in rates.split(list(depths))]

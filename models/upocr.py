@@ -1,0 +1,183 @@
+"""The unified model and its builder, which holds every number of the architectures."""
+
+import torch
+from torch import Tensor, nn
+
+from models.decoder import Decoder
+from models.encoder import Encoder, SwinBackbone
+from models.prompt import TaskPrompt, task_ids
+
+STRIDE = 32  # sides of an image are multiples of it
+
+# Paper, section 4.2, and the defaults of the official command line.
+PAPER = {
+    "embed_dim": 96,
+    "enc_depths": [2, 2, 18, 2],
+    "enc_num_heads": [3, 6, 12, 24],
+    "enc_window_size": 16,
+    "enc_pretrained_window_size": 16,
+    "enc_drop_path": 0.3,
+    "dec_depths": [2, 18, 2, 2, 2],
+    "dec_num_heads": [24, 12, 6, 3, 2],
+    "dec_window_size": 8,
+    "dec_pretrained_window_size": 8,
+    "dec_drop_path": 0.3,
+}
+VARIANTS = {
+    "upocr": PAPER,
+    "upocr_tiny": {**PAPER, "enc_depths": [2, 2, 6, 2], "dec_depths": [2, 6, 2, 2, 2]},
+    # Heads of 16 channels and small windows: made for a CPU and for training from scratch.
+    "upocr_nano": {
+        "embed_dim": 32,
+        "enc_depths": [2, 2, 2, 2],
+        "enc_num_heads": [2, 4, 8, 16],
+        "enc_window_size": 8,
+        "enc_pretrained_window_size": 8,
+        "enc_drop_path": 0.0,
+        "dec_depths": [2, 2, 2, 2, 2],
+        "dec_num_heads": [16, 8, 4, 2, 1],
+        "dec_window_size": 8,
+        "dec_pretrained_window_size": 8,
+        "dec_drop_path": 0.0,
+    },
+}
+FROM_SCRATCH = ("upocr_nano",)  # variants that start well without pre-trained weights by default
+
+
+class UPOCR(nn.Module):
+    """Image and task in, image out: encoder, projection, task prompt, decoder.
+
+    Args:
+        encoder: the built encoder.
+        decoder: the built decoder.
+        task_prompt: the built prompt table.
+        dim: channels of the 1/32 map.
+        architecture: the numbers it was built from, kept for the checkpoint.
+    """
+
+    def __init__(
+        self,
+        encoder: Encoder,
+        decoder: Decoder,
+        task_prompt: TaskPrompt,
+        dim: int,
+        architecture: dict[str, int | float | list[int]],
+    ) -> None:
+        super().__init__()
+        self.architecture = architecture
+        self.encoder = encoder
+        self.decoder = decoder
+        self.proj = nn.Linear(dim, dim)
+        self.task_prompt = task_prompt
+
+    def forward(self, images: Tensor, tasks: list[str] | Tensor) -> list[Tensor]:
+        """images: (B, 3, H, W) RGB in [0, 1]; tasks: B names or (B,) int64 rows -> three maps (B, 3, h, w).
+
+        The maps are at 1/4, 1/2 and full resolution, coarse to fine, and may leave [0, 1]. Tasks may differ inside a
+        batch. Raises ValueError for sides that are no multiple of 32, an unknown task or a wrong count.
+        """
+        if images.ndim != 4 or images.shape[1] != 3:
+            raise ValueError(f"images have shape {tuple(images.shape)}, expected (B, 3, H, W)")
+        height, width = images.shape[2:]
+        if height % STRIDE or width % STRIDE or not height or not width:
+            raise ValueError(f"images are {height} x {width}, expected multiples of {STRIDE}")
+        rows = task_ids(tasks, len(images))
+        *skips, coarsest = self.encoder(images)
+        prompted = self.task_prompt(self.proj(coarsest), rows)
+        return self.decoder(prompted, skips[::-1])
+
+    def set_grad_checkpointing(self, encoder: bool, decoder: bool) -> None:
+        """Trade time for memory in training: recompute the blocks of either half in the backward pass."""
+        for stages, enabled in (
+            (self.encoder.backbone.layers, encoder),
+            (self.decoder.layers, decoder),
+        ):
+            for stage in stages:
+                stage.grad_checkpointing = enabled
+
+
+def build_upocr(
+    variant: str = "upocr", scratch_init: bool | None = None, **overrides: int | float | list[int]
+) -> UPOCR:
+    """Build and initialise a model.
+
+    Args:
+        variant: `upocr` (the paper's), `upocr_tiny` or `upocr_nano`.
+        scratch_init: start for training without pre-trained weights, see `init_weights`; None: as the variant does.
+        overrides: any key of `PAPER`, in place of the variant's number.
+
+    Raises ValueError for an unknown variant or override, and for numbers that do not fit together.
+    """
+    if variant not in VARIANTS:
+        raise ValueError(f"unknown variant {variant!r}, expected one of {sorted(VARIANTS)}")
+    unknown = sorted(set(overrides) - set(PAPER))
+    if unknown:
+        raise ValueError(f"unknown architecture options {unknown}, expected some of {list(PAPER)}")
+    numbers = VARIANTS[variant] | overrides
+    numbers = {key: list(n) if isinstance(n, list | tuple) else n for key, n in numbers.items()}
+    check_architecture(numbers)
+    dim = 8 * numbers["embed_dim"]
+    backbone = SwinBackbone(numbers["embed_dim"], *_half(numbers, "enc"))
+    decoder = Decoder(dim, *_half(numbers, "dec"))
+    model = UPOCR(Encoder(backbone), decoder, TaskPrompt(dim), dim, numbers)
+    init_weights(model, variant in FROM_SCRATCH if scratch_init is None else scratch_init)
+    return model
+
+
+def _half(numbers: dict, half: str) -> list:
+    names = ("depths", "num_heads", "window_size", "pretrained_window_size", "drop_path")
+    return [numbers[f"{half}_{name}"] for name in names]
+
+
+def check_architecture(numbers: dict[str, int | float | list[int]]) -> None:
+    """Raise ValueError where the numbers of an architecture do not fit together."""
+    for half, stages in (("enc", 4), ("dec", 5)):
+        depths, num_heads, window_size, pretrained, drop_path = _half(numbers, half)
+        if len(depths) != stages or len(num_heads) != stages or min(depths) < 1:
+            raise ValueError(
+                f"{half}_depths {depths} and {half}_num_heads {num_heads}: expected {stages} "
+                "positive numbers each"
+            )
+        dims = [numbers["embed_dim"] * 2**s for s in range(4)]
+        if half == "dec":
+            dims = [numbers["embed_dim"] * 8 // 2**s for s in range(5)]
+        for dim, heads in zip(dims, num_heads, strict=True):
+            if heads < 1 or dim % heads or dim % 4:
+                raise ValueError(
+                    f"embed_dim {numbers['embed_dim']}: a stage of {dim} channels does not divide "
+                    f"into {heads} heads of {half}_num_heads and into patches of 4"
+                )
+        if window_size < 2 or window_size % 2 or pretrained < 0 or pretrained == 1:
+            raise ValueError(
+                f"{half}_window_size {window_size} must be even, {half}_pretrained_window_size "
+                f"{pretrained} must be 0 or at least 2"
+            )
+        if not 0 <= drop_path < 1:
+            raise ValueError(f"{half}_drop_path {drop_path} is not in [0, 1)")
+
+
+@torch.no_grad()
+def init_weights(model: UPOCR, scratch_init: bool) -> None:
+    """Initialise as the authors do; with `scratch_init` so that training works without pre-trained weights.
+
+    Official: prompts start so small, and the lateral connections so large, that without the pre-trained weights the
+    prompt drowns and the tasks never part. `scratch_init` starts with prompts of unit variance and closed laterals.
+    """
+    for module in model.modules():
+        if isinstance(module, nn.Linear):
+            nn.init.trunc_normal_(module.weight, std=0.02)
+            if module.bias is not None:
+                nn.init.zeros_(module.bias)
+    for stage in (*model.encoder.backbone.layers, *model.decoder.layers):
+        for block in stage.blocks:
+            for norm in (block.norm1, block.norm2):  # every block starts as the identity
+                nn.init.zeros_(norm.weight)
+                nn.init.zeros_(norm.bias)
+    prompts = model.task_prompt.task_embedding.weight
+    if not scratch_init:
+        nn.init.kaiming_normal_(prompts)
+        return
+    nn.init.normal_(prompts)
+    for lateral in model.decoder.lateral_connection_list:
+        nn.init.zeros_(lateral[-1].weight)
+        nn.init.zeros_(lateral[-1].bias)

@@ -1,0 +1,31 @@
+"""What every command of the project shares: booleans, and one line instead of a traceback."""
+
+import argparse
+import sys
+from collections.abc import Callable
+
+TRUE, FALSE = ("true", "yes", "1"), ("false", "no", "0")
+
+
+def parse_bool(text: str) -> bool:
+    """argparse type: true, yes, 1 or false, no, 0 in any case; everything else is rejected."""
+    if text.lower() in TRUE + FALSE:
+        return text.lower() in TRUE
+    raise argparse.ArgumentTypeError(f"{text!r} is not one of {', '.join(TRUE + FALSE)}")
+
+
+def run(main: Callable[[], int | None]) -> None:
+    """Call `main` and exit with what it returns; bad input becomes one line on stderr and exit code 2.
+
+    Bad input is a ValueError or an OSError (a file that is not there, a folder that cannot be written). Anything else
+    is a bug and keeps its traceback.
+    """
+    try:
+        code = main() or 0
+    except (ValueError, OSError) as error:
+        print(f"error: {' '.join(str(error).split())}", file=sys.stderr, flush=True)
+        code = 2
+    except KeyboardInterrupt:
+        print("interrupted", file=sys.stderr, flush=True)
+        code = 130
+    sys.exit(code)

@@ -1,0 +1,142 @@
+"""Processes and devices: the only module that knows which accelerator runs and how many."""
+
+import datetime
+import os
+from contextlib import AbstractContextManager
+from typing import Any
+
+import torch
+import torch.distributed as dist
+from torch import Tensor
+
+AMP_DTYPES = {"float16": torch.float16, "bfloat16": torch.bfloat16}
+
+
+def is_distributed() -> bool:
+    """Whether a process group is up."""
+    return dist.is_available() and dist.is_initialized()
+
+
+def rank() -> int:
+    """Rank of this process, 0 without a process group."""
+    return dist.get_rank() if is_distributed() else 0
+
+
+def world_size() -> int:
+    """Number of processes, 1 without a process group."""
+    return dist.get_world_size() if is_distributed() else 1
+
+
+def is_main_process() -> bool:
+    """Whether this process writes the files and the log."""
+    return rank() == 0
+
+
+def select_device(name: str) -> torch.device:
+    """Turn `auto`, `cpu`, `cuda`, `cuda:1` or `mps` into a device; `auto` takes CUDA, then MPS, then CPU.
+
+    Under torchrun `auto` and `cuda` pick the GPU of the local rank. Raises ValueError if the device is not there.
+    """
+    if name == "auto":
+        name = next((kind for kind in ("cuda", "mps") if _is_available(kind)), "cpu")
+    if name == "cuda":
+        name = f"cuda:{os.environ.get('LOCAL_RANK', 0)}"
+    try:
+        device = torch.device(name)
+    except RuntimeError:
+        raise ValueError(f"unknown device {name!r}, expected auto, cpu, cuda, cuda:N or mps") from None
+    if device.type not in ("cpu", "cuda", "mps"):
+        raise ValueError(f"unknown device {name!r}, expected auto, cpu, cuda, cuda:N or mps")
+    if not _is_available(device.type):
+        raise ValueError(f"device {name!r} is not available on this machine, try --device auto")
+    if device.type == "cuda" and (device.index or 0) >= torch.cuda.device_count():
+        raise ValueError(f"device {name!r} does not exist: {torch.cuda.device_count()} GPUs are visible")
+    return device
+
+
+def _is_available(kind: str) -> bool:
+    if kind == "cuda":
+        return torch.cuda.is_available()
+    return kind == "cpu" or torch.backends.mps.is_available()
+
+
+def init_process_group(device: torch.device) -> None:
+    """Join the process group that torchrun announces in the environment; do nothing without torchrun."""
+    if "RANK" not in os.environ or "WORLD_SIZE" not in os.environ:
+        return
+    if device.type == "cuda":
+        torch.cuda.set_device(device)
+    backend = "nccl" if device.type == "cuda" else "gloo"
+    dist.init_process_group(backend, timeout=datetime.timedelta(minutes=30))
+
+
+def destroy_process_group() -> None:
+    """Leave the process group, if there is one."""
+    if is_distributed():
+        dist.destroy_process_group()
+
+
+def barrier() -> None:
+    """Wait for every process."""
+    if is_distributed():
+        dist.barrier()
+
+
+def all_reduce_sum(tensor: Tensor) -> Tensor:
+    """Sum of `tensor` over the processes, same shape, on every process; the argument is not changed."""
+    total = tensor.clone()
+    if is_distributed():
+        dist.all_reduce(total)
+    return total
+
+
+def all_gather_objects(item: Any) -> list:
+    """List of every process's `item` (picklable), in rank order, on every process."""
+    if not is_distributed():
+        return [item]
+    gathered: list = [None] * world_size()
+    dist.all_gather_object(gathered, item)
+    return gathered
+
+
+def amp_dtype(device: torch.device, name: str | None) -> torch.dtype:
+    """Data type of mixed precision: as named, else float16 on CUDA and bfloat16 elsewhere.
+
+    Raises ValueError for an unknown name, and for float16 where no gradient scaler supports it.
+    """
+    if name is None:
+        return torch.float16 if device.type == "cuda" else torch.bfloat16
+    if name not in AMP_DTYPES:
+        raise ValueError(f"unknown amp_dtype {name!r}, expected one of {sorted(AMP_DTYPES)}")
+    if name == "float16" and device.type == "cpu":
+        raise ValueError("amp_dtype float16 needs a GPU, a CPU trains in bfloat16")
+    return AMP_DTYPES[name]
+
+
+def autocast(device: torch.device, dtype: torch.dtype | None) -> AbstractContextManager:
+    """Mixed-precision context in `dtype`; full precision if `dtype` is None."""
+    return torch.autocast(device.type, dtype=dtype, enabled=dtype is not None)
+
+
+def rng_state(device: torch.device) -> dict[str, Tensor]:
+    """Torch's generator states of this process: `cpu`, and `device` on an accelerator."""
+    state = {"cpu": torch.get_rng_state()}
+    if device.type != "cpu":
+        state["device"] = torch.get_device_module(device).get_rng_state()
+    return state
+
+
+def set_rng_state(state: dict[str, Tensor], device: torch.device) -> None:
+    """Restore what `rng_state` returned; an accelerator state is ignored on a CPU."""
+    torch.set_rng_state(state["cpu"].cpu())
+    if device.type != "cpu" and "device" in state:
+        torch.get_device_module(device).set_rng_state(state["device"].cpu())
+
+
+def peak_memory_mib(device: torch.device) -> float:
+    """Peak memory in MiB: allocated on a GPU, resident set of the process elsewhere."""
+    if device.type == "cuda":
+        return torch.cuda.max_memory_allocated(device) / 2**20
+    import resource  # noqa: PLC0415 - does not exist on Windows
+
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
