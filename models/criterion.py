@@ -73,7 +73,9 @@ class TextRemovalLoss(nn.Module):
     def forward(
         self, outputs: Sequence[Tensor], images: Tensor, label: Tensor, mask: Tensor
     ) -> dict[str, Tensor]:
-        """outputs: three (B, 3, h, w); images, label: (B, 3, H, W); mask: (B, 1, H, W), 1 = background -> scalars."""
+        """outputs: three (B, 3, h, w); images, label: (B, 3, H, W); mask: (B, 1, H, W), 1 =
+        background -> scalars.
+        """
         composite = mask * images + (1 - mask) * outputs[-1]
         perceptual, style = self._feature_losses(torch.cat((outputs[-1], composite)), label)
         return {
@@ -83,7 +85,9 @@ class TextRemovalLoss(nn.Module):
         }
 
     def _feature_losses(self, pictures: Tensor, label: Tensor) -> tuple[Tensor, Tensor]:
-        """pictures: (2B, 3, H, W), outputs then composites -> perceptual and style loss, summed over both."""
+        """pictures: (2B, 3, H, W), outputs then composites -> perceptual and style loss, summed
+        over both.
+        """
         with torch.no_grad():
             targets = self.vgg16(label)
         perceptual = style = pictures.new_zeros(())
@@ -95,18 +99,20 @@ class TextRemovalLoss(nn.Module):
 
     @staticmethod
     def _style_loss(feature: Tensor, target: Tensor) -> Tensor:
-        # Sums over whole feature maps: float16 overflows and bfloat16 is too coarse, so never in either.
+        # Sums over whole feature maps: float16 overflows and bfloat16 is too coarse, so never in
+        # either.
         with torch.autocast(feature.device.type, enabled=False):
             gram = gram_matrix(_at_least_float32(feature)).unflatten(0, (2, -1))
             return 2 * (gram - gram_matrix(_at_least_float32(target))).abs().mean()
 
 
 class SegmentationLoss(nn.Module):
-    """Multi-scale smooth L1 to a target picture, without ignored pixels: segmentation and detection.
+    """Multi-scale smooth L1 to a target picture, without ignored pixels: segmentation and
+    detection.
 
     Args:
-        report_classes: report also the losses over the pixels of either class, `positive` and `negative`, which are
-            not trained.
+        report_classes: report also the losses over the pixels of either class, `positive` and
+            `negative`, which are not trained.
     """
 
     def __init__(self, report_classes: bool) -> None:
@@ -116,16 +122,24 @@ class SegmentationLoss(nn.Module):
     def forward(
         self, outputs: Sequence[Tensor], images: Tensor, label: Tensor, mask: Tensor
     ) -> dict[str, Tensor]:
-        """outputs: three (B, 3, h, w); label: (B, 3, H, W); images and mask are not looked at -> scalars."""
+        """outputs: three (B, 3, h, w); label: (B, 3, H, W); images and mask are not looked at ->
+        scalars.
+        """
         terms = {"smooth_l1": outputs[0].new_zeros(())}
         if self.report_classes:
             terms |= {name: outputs[0].new_zeros(()) for name in ("positive", "negative")}
         for output, weight in zip(outputs, SCALE_WEIGHTS, strict=True):
             target = _nearest(label, output)
             error = F.smooth_l1_loss(output, target, reduction="none")
-            selections = {"smooth_l1": target != IGNORED, "positive": target == 1, "negative": target == 0}
+            selections = {
+                "smooth_l1": target != IGNORED,
+                "positive": target == 1,
+                "negative": target == 0,
+            }
             for name in terms:
-                value = _masked_mean(error if name == "smooth_l1" else error.detach(), selections[name])
+                value = _masked_mean(
+                    error if name == "smooth_l1" else error.detach(), selections[name]
+                )
                 terms[name] = terms[name] + weight * value
         return terms
 
@@ -161,8 +175,9 @@ class MultiTaskCriterion(nn.Module):
             masks: (N, 1, H, W), 1 = background, 0 = text; only text removal looks at it.
             tasks: N task names.
 
-        Returns the weighted sum and the unweighted terms, `task/term` -> scalar without graph. A task that is not in
-        the batch adds a zero that keeps the graph, so that every process of a distributed run reduces the same.
+        Returns the weighted sum and the unweighted terms, `task/term` -> scalar without graph. A
+        task that is not in the batch adds a zero that keeps the graph, so that every process of a
+        distributed run reduces the same.
         """
         outputs = [_at_least_float32(output) for output in outputs]
         total = sum(output[:0].sum() for output in outputs)
@@ -182,7 +197,9 @@ class MultiTaskCriterion(nn.Module):
 
 
 def _as_slice(rows: list[int]) -> slice | list[int]:
-    """A run of neighbours as a slice, which copies nothing; the loader keeps the samples of a task together."""
+    """A run of neighbours as a slice, which copies nothing; the loader keeps the samples of a task
+    together.
+    """
     is_run = rows[-1] - rows[0] + 1 == len(rows)
     return slice(rows[0], rows[-1] + 1) if is_run else rows
 

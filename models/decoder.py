@@ -19,7 +19,9 @@ class PatchSplit(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         """x: (B, H, W, C) -> (B, 2H, 2W, C / 2)."""
-        x = x.unflatten(3, (2, 2, -1))  # (B, H, W, column, row, C/4): chunks (0, 0), (1, 0), (0, 1), (1, 1)
+        x = x.unflatten(
+            3, (2, 2, -1)
+        )  # (B, H, W, column, row, C/4): chunks (0, 0), (1, 0), (0, 1), (1, 1)
         x = x.permute(0, 1, 4, 2, 3, 5).flatten(3, 4).flatten(1, 2)  # (B, 2H, 2W, C/4)
         return self.norm(self.upsample(x))
 
@@ -90,7 +92,8 @@ class Decoder(nn.Module):
             self.add_module(f"norm{stage}", nn.LayerNorm(dims[stage + 1]))
 
     def forward(self, x: Tensor, skips: list[Tensor]) -> list[Tensor]:
-        """x: (B, H, W, C) at 1/32; skips: features (B, h, w, c) at 1/16, 1/8, 1/4 -> three RGB maps (B, 3, s, s).
+        """x: (B, H, W, C) at 1/32; skips: features (B, h, w, c) at 1/16, 1/8, 1/4 -> three RGB maps
+        (B, 3, s, s).
 
         The maps are at 1/4, 1/2 and full resolution. No activation follows: they may leave [0, 1].
         """

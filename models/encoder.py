@@ -42,7 +42,9 @@ class PatchMerging(nn.Module):
 
 
 class EncoderStage(SwinStage):
-    """Blocks, and what leads to the next resolution: a `PatchMerging`, or None after the last stage."""
+    """Blocks, and what leads to the next resolution: a `PatchMerging`, or None after the last
+    stage.
+    """
 
     def __init__(self, *stage_args, downsample: PatchMerging | None) -> None:
         super().__init__(*stage_args)

@@ -1,5 +1,6 @@
 """Swin Transformer V2 attention, block and stage, shared by the encoder and the decoder."""
 
+import math
 from functools import partial
 
 import torch
@@ -13,9 +14,11 @@ MAX_LOGIT_SCALE = 100.0
 
 
 def relative_coords_table(window_size: int, pretrained_window_size: int) -> Tensor:
-    """Log-spaced relative coordinates of a window, (1, 2w - 1, 2w - 1, 2) float32 (Swin V2, section 3.3).
+    """Log-spaced relative coordinates of a window, (1, 2w - 1, 2w - 1, 2) float32 (Swin V2, section
+    3.3).
 
-    They are scaled by the window of the pre-training, so that a larger window extrapolates; 0 stands for this window.
+    They are scaled by the window of the pre-training, so that a larger window extrapolates; 0
+    stands for this window.
     """
     span = torch.arange(-(window_size - 1), window_size, dtype=torch.float32)
     table = torch.stack(torch.meshgrid(span, span, indexing="ij"), dim=-1)[None]
@@ -32,10 +35,12 @@ def relative_position_index(window_size: int) -> Tensor:
 
 
 def shift_masks(window_size: int, shift: int) -> Tensor:
-    """Pairs of tokens that must not see each other in the three kinds of cut windows, (3, N, N) bool.
+    """Pairs of tokens that must not see each other in the three kinds of cut windows, (3, N, N)
+    bool.
 
-    After the cyclic shift only the windows of the last row and of the last column hold parts of the map that are not
-    neighbours. So four cases cover maps of any size: uncut (no mask), last row, last column, last corner.
+    After the cyclic shift only the windows of the last row and of the last column hold parts of the
+    map that are not neighbours. So four cases cover maps of any size: uncut (no mask), last row,
+    last column, last corner.
     """
     part = (torch.arange(window_size) >= window_size - shift).long()
     row = part[:, None].expand(-1, window_size).flatten()
@@ -51,7 +56,8 @@ class WindowAttention(nn.Module):
         dim: channels.
         num_heads: heads; divides `dim`.
         window_size: side of a window in tokens.
-        pretrained_window_size: window of the pre-training that the position bias is scaled to, 0 for `window_size`.
+        pretrained_window_size: window of the pre-training that the position bias is scaled to, 0
+            for `window_size`.
         shift: how far the map was rolled before it was cut into windows, 0 for not at all.
     """
 
@@ -74,36 +80,38 @@ class WindowAttention(nn.Module):
         )
         self.qkv = nn.Linear(dim, dim * 3, bias=False)
         self.proj = nn.Linear(dim, dim)
-        # Derived, so never saved. The table is made in float32 also for a float64 model: part of the definition.
+        # Derived, so never saved. The table is made in float32 also for a float64 model: part of
+        # the definition.
         constant = partial(self.register_buffer, persistent=False)
-        constant("relative_coords_table", relative_coords_table(window_size, pretrained_window_size))
+        constant(
+            "relative_coords_table", relative_coords_table(window_size, pretrained_window_size)
+        )
         constant("relative_position_index", relative_position_index(window_size))
         constant("shift_masks", shift_masks(window_size, shift) if shift else None)
         self._cached_bias: tuple[tuple, list[Tensor]] | None = None
 
     def forward(self, windows: Tensor, grid: tuple[int, int]) -> Tensor:
-        """windows: (B * rows * columns, N, C) in this order, grid: (rows, columns) -> same shape."""
+        """windows: (B * rows * columns, N, C), grid: (rows, columns) -> same shape."""
         q, k, v = self._project(windows)
         biases = self._position_biases(v.dtype)
-        if self.shift:
-            x = _attend_shifted(q, k, v, biases, grid)
-        else:
-            x = _attend(q, k, v, biases[0])
+        x = _attend_shifted(q, k, v, biases, grid) if self.shift else _attend(q, k, v, *biases)
         return self.proj(x.transpose(1, 2).flatten(2))  # (BW, N, C)
 
     def _project(self, windows: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-        """(BW, N, C) -> query, key, value (BW, heads, N, C / heads); their products are scaled cosines."""
-        bias = torch.cat((self.q_bias, torch.zeros_like(self.q_bias), self.v_bias))  # keys have none
+        """(BW, N, C) -> query, key, value (BW, heads, N, D); q @ k are the scaled cosines."""
+        no_bias = torch.zeros_like(self.q_bias)  # of the keys
+        bias = torch.cat((self.q_bias, no_bias, self.v_bias))
         qkv = F.linear(windows, self.qkv.weight, bias)
         q, k, v = qkv.unflatten(-1, (3, self.num_heads, -1)).permute(2, 0, 3, 1, 4)
-        scale = self.logit_scale.clamp(max=torch.tensor(MAX_LOGIT_SCALE).log().item()).exp()
+        scale = self.logit_scale.clamp(max=math.log(MAX_LOGIT_SCALE)).exp()
         q = F.normalize(q, dim=-1) * scale
         return q.to(v.dtype), F.normalize(k, dim=-1).to(v.dtype), v
 
     def _position_biases(self, dtype: torch.dtype) -> list[Tensor]:
-        """Additive biases (1, heads, N, N): of uncut windows and, with a shift, of the three kinds of cut ones.
+        """Additive biases (1, heads, N, N), of uncut windows and of the kinds of cut ones.
 
-        Computed once and kept while gradients are off; a change of the weights, the device or the type renews them.
+        Computed once and kept while gradients are off; a change of the weights, the device or the
+        type renews them.
         """
         if torch.is_grad_enabled() or torch.compiler.is_compiling():
             return self._compute_biases(dtype)
@@ -129,10 +137,11 @@ def _attend(q: Tensor, k: Tensor, v: Tensor, bias: Tensor) -> Tensor:
 def _attend_shifted(
     q: Tensor, k: Tensor, v: Tensor, biases: list[Tensor], grid: tuple[int, int]
 ) -> Tensor:
-    """Attention where the last row and the last column of windows are cut, (BW, heads, N, D) -> same.
+    """Attention where the last row and the last column of windows are cut, (BW, heads, N, D) ->
+    same.
 
-    One call for each kind of window with one bias for all its windows: a bias for every window of the map, as it is
-    usually written, would take far more memory and depend on the size of the map.
+    One call for each kind of window with one bias for all its windows: a bias for every window of
+    the map, as it is usually written, would take far more memory and depend on the size of the map.
     """
     q, k, v = (x.unflatten(0, (-1, *grid)) for x in (q, k, v))  # (B, rows, columns, heads, N, D)
     uncut, last_row, last_column, corner = biases
@@ -193,9 +202,7 @@ class SwinBlock(nn.Module):
         self.shift = window_size // 2 if shifted else 0
         self.window_size = window_size
         self.norm1 = nn.LayerNorm(dim)
-        self.attn = WindowAttention(
-            dim, num_heads, window_size, pretrained_window_size, self.shift
-        )
+        self.attn = WindowAttention(dim, num_heads, window_size, pretrained_window_size, self.shift)
         self.norm2 = nn.LayerNorm(dim)
         self.mlp = Mlp(dim, 4 * dim)
         self.drop_path = StochasticDepth(drop_path, mode="row")
@@ -208,7 +215,8 @@ class SwinBlock(nn.Module):
     def _windowed_attention(self, x: Tensor) -> Tensor:
         height, width = x.shape[1:3]
         side = self.window_size
-        # Official: zero tokens that fill the last windows take part in attention; timm shrinks the window instead.
+        # Official: zero tokens that fill the last windows take part in attention; timm shrinks the
+        # window instead.
         x = F.pad(x, (0, 0, 0, -width % side, 0, -height % side))
         grid = (x.shape[1] // side, x.shape[2] // side)
         if self.shift:
@@ -221,7 +229,7 @@ class SwinBlock(nn.Module):
 
 
 def window_partition(x: Tensor, side: int) -> Tensor:
-    """(B, H, W, C) with H and W multiples of `side` -> (B * H / side * W / side, side * side, C)."""
+    """(B, H, W, C), H and W multiples of `side` -> (B * rows * columns, side * side, C)."""
     x = x.unflatten(2, (-1, side)).unflatten(1, (-1, side))  # (B, rows, side, columns, side, C)
     return x.transpose(2, 3).flatten(3, 4).flatten(0, 2)
 

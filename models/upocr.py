@@ -71,10 +71,12 @@ class UPOCR(nn.Module):
         self.task_prompt = task_prompt
 
     def forward(self, images: Tensor, tasks: list[str] | Tensor) -> list[Tensor]:
-        """images: (B, 3, H, W) RGB in [0, 1]; tasks: B names or (B,) int64 rows -> three maps (B, 3, h, w).
+        """images: (B, 3, H, W) RGB in [0, 1]; tasks: B names or (B,) int64 rows -> three maps (B,
+        3, h, w).
 
-        The maps are at 1/4, 1/2 and full resolution, coarse to fine, and may leave [0, 1]. Tasks may differ inside a
-        batch. Raises ValueError for sides that are no multiple of 32, an unknown task or a wrong count.
+        The maps are at 1/4, 1/2 and full resolution, coarse to fine, and may leave [0, 1]. Tasks
+        may differ inside a batch. Raises ValueError for sides that are no multiple of 32, an
+        unknown task or a wrong count.
         """
         if images.ndim != 4 or images.shape[1] != 3:
             raise ValueError(f"images have shape {tuple(images.shape)}, expected (B, 3, H, W)")
@@ -87,7 +89,9 @@ class UPOCR(nn.Module):
         return self.decoder(prompted, skips[::-1])
 
     def set_grad_checkpointing(self, encoder: bool, decoder: bool) -> None:
-        """Trade time for memory in training: recompute the blocks of either half in the backward pass."""
+        """Trade time for memory in training: recompute the blocks of either half in the backward
+        pass.
+        """
         for stages, enabled in (
             (self.encoder.backbone.layers, encoder),
             (self.decoder.layers, decoder),
@@ -103,7 +107,8 @@ def build_upocr(
 
     Args:
         variant: `upocr` (the paper's), `upocr_tiny` or `upocr_nano`.
-        scratch_init: start for training without pre-trained weights, see `init_weights`; None: as the variant does.
+        scratch_init: start for training without pre-trained weights, see `init_weights`; None: as
+            the variant does.
         overrides: any key of `PAPER`, in place of the variant's number.
 
     Raises ValueError for an unknown variant or override, and for numbers that do not fit together.
@@ -158,10 +163,13 @@ def check_architecture(numbers: dict[str, int | float | list[int]]) -> None:
 
 @torch.no_grad()
 def init_weights(model: UPOCR, scratch_init: bool) -> None:
-    """Initialise as the authors do; with `scratch_init` so that training works without pre-trained weights.
+    """Initialise as the authors do; with `scratch_init` so that training works without pre-trained
+    weights.
 
-    Official: prompts start so small, and the lateral connections so large, that without the pre-trained weights the
-    prompt drowns and the tasks never part. `scratch_init` starts with prompts of unit variance and closed laterals.
+    Official: prompts start so small, and the lateral connections so large, that without the
+        pre-trained weights the
+    prompt drowns and the tasks never part. `scratch_init` starts with prompts of unit variance and
+    closed laterals.
     """
     for module in model.modules():
         if isinstance(module, nn.Linear):

@@ -1,7 +1,10 @@
-"""VGG16 features for the perceptual and the style loss of text removal, and where their weights come from."""
+"""VGG16 features for the perceptual and the style loss of text removal, and where their weights
+come from.
+"""
 
 import logging
 import pickle
+from itertools import pairwise
 from pathlib import Path
 from urllib.error import URLError
 
@@ -14,13 +17,19 @@ logger = logging.getLogger(__name__)
 CHANNELS = ((3, 64, 64), (64, 128, 128), (128, 256, 256, 256))
 # Position of each convolution in torchvision's `vgg16().features`.
 TORCHVISION_INDEX = {
-    "enc_1.0": 0, "enc_1.2": 2, "enc_2.0": 5, "enc_2.2": 7, "enc_3.0": 10, "enc_3.2": 12, "enc_3.4": 14,
-}  # fmt: skip
+    "enc_1.0": 0,
+    "enc_1.2": 2,
+    "enc_2.0": 5,
+    "enc_2.2": 7,
+    "enc_3.0": 10,
+    "enc_3.2": 12,
+    "enc_3.4": 14,
+}
 
 
 def _stage(channels: tuple[int, ...]) -> nn.Sequential:
     layers: list[nn.Module] = []
-    for inner, outer in zip(channels[:-1], channels[1:], strict=True):
+    for inner, outer in pairwise(channels):
         layers += [nn.Conv2d(inner, outer, kernel_size=3, padding=1), nn.ReLU(inplace=True)]
     return nn.Sequential(*layers, nn.MaxPool2d(kernel_size=2, stride=2))
 
@@ -37,7 +46,8 @@ class VGG16Features(nn.Module):
         self.requires_grad_(False)
 
     def forward(self, images: Tensor) -> list[Tensor]:
-        """images: (B, 3, H, W) RGB in [0, 1] -> features (B, 64 | 128 | 256, H / s, W / s) for s in 2, 4, 8.
+        """images: (B, 3, H, W) RGB in [0, 1] -> features (B, 64 | 128 | 256, H / s, W / s) for s in
+        2, 4, 8.
 
         Official: no normalisation with the ImageNet mean and deviation.
         """
@@ -51,10 +61,12 @@ class VGG16Features(nn.Module):
 def build_vgg16(weights: str = "imagenet") -> VGG16Features:
     """VGG16 features with `imagenet` weights (torchvision's), from a file, or `random` ones.
 
-    A file may be torchvision's VGG16 or an official UPOCR checkpoint with `vgg16.*` keys. Raises ValueError when the
-    weights cannot be had or do not fit.
+    A file may be torchvision's VGG16 or an official UPOCR checkpoint with `vgg16.*` keys. Raises
+    ValueError when the weights cannot be had or do not fit.
     """
-    model = VGG16Features()
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(0)  # random weights are the same in every process and after a resume
+        model = VGG16Features()
     if weights == "random":
         logger.warning(
             "VGG16 has random weights: the perceptual and style losses are not those of the paper"

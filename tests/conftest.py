@@ -28,7 +28,7 @@ def _generator(name: str) -> np.random.Generator:
 
 
 def reference_parameter(name: str, shape: tuple[int, ...]) -> Tensor:
-    """The value that the reference vectors give a parameter, made from its name (reference README)."""
+    """The reference value of a parameter, made from its name (reference README)."""
     x = _generator(name).standard_normal(shape).astype(np.float32)
     if name.endswith("logit_scale"):
         x = np.float32(math.log(10)) + np.float32(0.1) * x

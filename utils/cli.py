@@ -15,10 +15,11 @@ def parse_bool(text: str) -> bool:
 
 
 def run(main: Callable[[], int | None]) -> None:
-    """Call `main` and exit with what it returns; bad input becomes one line on stderr and exit code 2.
+    """Call `main` and exit with what it returns; bad input becomes one line on stderr and exit code
+    2.
 
-    Bad input is a ValueError or an OSError (a file that is not there, a folder that cannot be written). Anything else
-    is a bug and keeps its traceback.
+    Bad input is a ValueError or an OSError (a file that is not there, a folder that cannot be
+    written). Anything else is a bug and keeps its traceback.
     """
     try:
         code = main() or 0

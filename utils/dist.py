@@ -7,7 +7,7 @@ from typing import Any
 
 import torch
 import torch.distributed as dist
-from torch import Tensor
+from torch import Tensor, nn
 
 AMP_DTYPES = {"float16": torch.float16, "bfloat16": torch.bfloat16}
 
@@ -33,24 +33,30 @@ def is_main_process() -> bool:
 
 
 def select_device(name: str) -> torch.device:
-    """Turn `auto`, `cpu`, `cuda`, `cuda:1` or `mps` into a device; `auto` takes CUDA, then MPS, then CPU.
+    """Turn `auto`, `cpu`, `cuda`, `cuda:1` or `mps` into a device; `auto` takes CUDA, then MPS,
+    then CPU.
 
-    Under torchrun `auto` and `cuda` pick the GPU of the local rank. Raises ValueError if the device is not there.
+    Under torchrun `auto` and `cuda` pick the GPU of the local rank. Raises ValueError if the device
+    is not there.
     """
     if name == "auto":
         name = next((kind for kind in ("cuda", "mps") if _is_available(kind)), "cpu")
     if name == "cuda":
-        name = f"cuda:{os.environ.get('LOCAL_RANK', 0)}"
+        name = f"cuda:{os.environ.get('LOCAL_RANK', '0')}"
     try:
         device = torch.device(name)
     except RuntimeError:
-        raise ValueError(f"unknown device {name!r}, expected auto, cpu, cuda, cuda:N or mps") from None
+        raise ValueError(
+            f"unknown device {name!r}, expected auto, cpu, cuda, cuda:N or mps"
+        ) from None
     if device.type not in ("cpu", "cuda", "mps"):
         raise ValueError(f"unknown device {name!r}, expected auto, cpu, cuda, cuda:N or mps")
     if not _is_available(device.type):
         raise ValueError(f"device {name!r} is not available on this machine, try --device auto")
     if device.type == "cuda" and (device.index or 0) >= torch.cuda.device_count():
-        raise ValueError(f"device {name!r} does not exist: {torch.cuda.device_count()} GPUs are visible")
+        raise ValueError(
+            f"device {name!r} does not exist: {torch.cuda.device_count()} GPUs are visible"
+        )
     return device
 
 
@@ -61,7 +67,9 @@ def _is_available(kind: str) -> bool:
 
 
 def init_process_group(device: torch.device) -> None:
-    """Join the process group that torchrun announces in the environment; do nothing without torchrun."""
+    """Join the process group that torchrun announces in the environment; do nothing without
+    torchrun.
+    """
     if "RANK" not in os.environ or "WORLD_SIZE" not in os.environ:
         return
     if device.type == "cuda":
@@ -83,7 +91,9 @@ def barrier() -> None:
 
 
 def all_reduce_sum(tensor: Tensor) -> Tensor:
-    """Sum of `tensor` over the processes, same shape, on every process; the argument is not changed."""
+    """Sum of `tensor` over the processes, same shape, on every process; the argument is not
+    changed.
+    """
     total = tensor.clone()
     if is_distributed():
         dist.all_reduce(total)
@@ -140,3 +150,15 @@ def peak_memory_mib(device: torch.device) -> float:
     import resource  # noqa: PLC0415 - does not exist on Windows
 
     return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
+
+
+def wrap_model(model: nn.Module, device: torch.device) -> nn.Module:
+    """The model with gradients averaged over the processes; the model itself for one process."""
+    if not is_distributed():
+        return model
+    return nn.parallel.DistributedDataParallel(
+        model,
+        device_ids=[device] if device.type == "cuda" else None,
+        broadcast_buffers=False,  # ours are constants
+        gradient_as_bucket_view=True,
+    )

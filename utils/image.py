@@ -6,7 +6,7 @@ from pathlib import Path
 
 import numpy as np
 import torch
-from PIL import Image, ImageDraw, ImageFont
+from PIL import Image, ImageDraw, ImageFont, UnidentifiedImageError
 from torch import Tensor
 
 SUFFIXES = (".jpg", ".jpeg", ".png", ".bmp")  # what counts as an image in a folder, in any case
@@ -15,22 +15,20 @@ SUFFIXES = (".jpg", ".jpeg", ".png", ".bmp")  # what counts as an image in a fol
 def read_rgb(path: str | Path) -> Image.Image:
     """Read an image as RGB, as stored: an EXIF orientation is not applied.
 
-    Labels and masks of the data sets belong to the pixels as stored. Raises ValueError naming the file if it is
-    missing, no image, or truncated.
+    Labels and masks of the data sets belong to the pixels as stored. Raises ValueError naming the
+    file if it is missing, no image, or truncated.
     """
     return _read(path, "RGB")
 
 
 def read_grey(path: str | Path) -> Image.Image:
-    """Read an image as 8-bit grey (ITU-R 601 luma; three equal channels keep their value); raises as `read_rgb`."""
+    """Read an image as 8-bit grey; three equal channels keep their value. Raises as `read_rgb`."""
     return _read(path, "L")
 
 
 def read_mask(path: str | Path) -> Image.Image:
-    """Read a 1-bit mask, 255 background and 0 text in the file; raises as `read_rgb`.
-
-    # Official: Pillow's convert("1"), which dithers, so the grey seams of a JPEG mask become single pixels.
-    """
+    """Read a 1-bit mask, 255 background and 0 text in the file; raises as `read_rgb`."""
+    # Official: this conversion dithers, so the grey seams of a JPEG mask become single pixels.
     return _read(path, "1")
 
 
@@ -41,6 +39,8 @@ def _read(path: str | Path, mode: str) -> Image.Image:
             return image.convert(mode)
     except FileNotFoundError:
         raise ValueError(f"{path}: no such file") from None
+    except UnidentifiedImageError:
+        raise ValueError(f"{path}: not an image") from None
     # Pillow's decoders report broken files through all of these.
     except (OSError, SyntaxError, ValueError, EOFError, Image.DecompressionBombError) as error:
         reason = " ".join(str(getattr(error, "strerror", None) or error).split())
@@ -50,11 +50,14 @@ def _read(path: str | Path, mode: str) -> Image.Image:
 def write_png(path: str | Path, array: np.ndarray) -> None:
     """Write a uint8 array, (H, W, 3) RGB or (H, W) grey, as PNG; folders are made.
 
-    The file appears complete or not at all, also when the process is killed. Raises ValueError for another array.
+    The file appears complete or not at all, also when the process is killed. Raises ValueError for
+    another array.
     """
     path = Path(path)
     if array.dtype != np.uint8 or not (array.ndim == 2 or array.shape[2:] == (3,)):
-        raise ValueError(f"{path}: cannot write {array.dtype} {array.shape}, expected uint8 (H, W, 3) or (H, W)")
+        raise ValueError(
+            f"{path}: cannot write {array.dtype} {array.shape}, expected uint8 (H, W, 3) or (H, W)"
+        )
     path.parent.mkdir(parents=True, exist_ok=True)
     temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
     try:
@@ -67,11 +70,18 @@ def write_png(path: str | Path, array: np.ndarray) -> None:
 def image_to_tensor(image: Image.Image) -> Tensor:
     """Pillow image to uint8 (C, H, W), 0-255; a 1-bit image becomes (1, H, W) of 0 and 255."""
     array = np.array(image.convert("L") if image.mode == "1" else image)
-    return torch.from_numpy(array if array.ndim == 3 else array[:, :, None]).permute(2, 0, 1).contiguous()
+    return (
+        torch.from_numpy(array if array.ndim == 3 else array[:, :, None])
+        .permute(2, 0, 1)
+        .contiguous()
+    )
 
 
 def tensor_to_array(image: Tensor) -> np.ndarray:
-    """(C, H, W) uint8 0-255 or float 0-1 (clamped, rounded), to uint8 (H, W, 3), or (H, W) if C is 1; any device."""
+    """Image on any device to uint8, (C, H, W) -> (H, W, 3), or (H, W) if C is 1.
+
+    A float image is 0-1, it is clamped and rounded; a uint8 image is 0-255.
+    """
     image = image.detach().cpu()
     if image.is_floating_point():
         image = image.float().clamp(0, 1).mul(255).round().to(torch.uint8)
@@ -83,12 +93,14 @@ def contact_sheet(
 ) -> None:
     """Write a PNG table of images under column titles, e.g. input | output | target.
 
-    Each image, uint8 (H, W, 3) or (H, W), is scaled to fit a cell of `cell` pixels and keeps its proportions. Raises
-    ValueError if a row has another number of images than there are titles.
+    Each image, uint8 (H, W, 3) or (H, W), is scaled to fit a cell of `cell` pixels and keeps its
+    proportions. Raises ValueError if a row has another number of images than there are titles.
     """
     wrong = [len(row) for row in rows if len(row) != len(titles)]
     if wrong or not rows:
-        raise ValueError(f"{path}: a contact sheet needs rows of {len(titles)} images, got {wrong or 'none'}")
+        raise ValueError(
+            f"{path}: a contact sheet needs rows of {len(titles)} images, got {wrong or 'none'}"
+        )
     gap, header = 8, max(24, cell // 8)
     size = (len(titles) * (cell + gap) + gap, len(rows) * (cell + gap) + header + gap)
     sheet = Image.new("RGB", size, "white")

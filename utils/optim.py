@@ -9,9 +9,11 @@ from torch import Tensor, nn
 def parameter_groups(
     model: nn.Module, lr: float, lr_encoder_ratio: float, weight_decay: float
 ) -> list[dict]:
-    """AdamW groups of the paper: everything but the encoder at `lr`, the encoder at a fraction of it.
+    """AdamW groups of the paper: everything but the encoder at `lr`, the encoder at a fraction of
+    it.
 
-    Official: weight decay holds for every parameter, norms and biases included. `lr_ratio` lets `set_lr` scale.
+    Official: weight decay holds for every parameter, norms and biases included. `lr_ratio` lets
+        `set_lr` scale.
     """
     named = [(n, p) for n, p in model.named_parameters() if p.requires_grad]
     encoder = [p for name, p in named if name.startswith("encoder.")]
@@ -32,7 +34,9 @@ def build_optimizer(
 def learning_rate(
     epoch: int, epochs: int, lr: float, min_lr: float, warmup_epochs: int, warmup_min_lr: float
 ) -> float:
-    """Learning rate of an epoch counted from 0: linear warm-up, then linear decay to `min_lr` (official schedule)."""
+    """Learning rate of an epoch counted from 0: linear warm-up, then linear decay to `min_lr`
+    (official schedule).
+    """
     if epoch < warmup_epochs:
         return warmup_min_lr + (lr - warmup_min_lr) * epoch / warmup_epochs
     return max(min_lr, lr * (1 - (epoch + 1) / epochs))
@@ -53,8 +57,8 @@ def optimizer_step(
 ) -> Tensor:
     """Backward pass, clipping and update; returns the gradient norm before clipping.
 
-    A disabled scaler does nothing, an enabled one skips the update where float16 gradients overflowed.
-    `clip_max_norm` 0 does not clip.
+    A disabled scaler does nothing, an enabled one skips the update where float16 gradients
+    overflowed. `clip_max_norm` 0 does not clip.
     """
     optimizer.zero_grad(set_to_none=True)
     scaler.scale(loss).backward()

@@ -43,7 +43,12 @@ def test_full_outputs(dtype):
     model.to(dtype)
     images = reference_input("full_512", (3, 3, 512, 512)).to(dtype)
     tasks = torch.tensor([0, 1, 2])
-    outputs = [torch.cat(maps) for maps in zip(*(model(i[None], t[None]) for i, t in zip(images, tasks, strict=True)), strict=True)]
+    outputs = [
+        torch.cat(maps)
+        for maps in zip(
+            *(model(i[None], t[None]) for i, t in zip(images, tasks, strict=True)), strict=True
+        )
+    ]
     for index, output in enumerate(outputs):
         side = output.shape[-1]
         rows, columns = slice(side // 4, side // 4 + 32), slice(side // 2, side // 2 + 32)

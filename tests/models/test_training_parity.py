@@ -30,7 +30,9 @@ def training_batch(dtype: torch.dtype) -> dict:
     classes = reference_input("train_ttd", (2, 3, 128, 128)).argmax(1)
     detection = torch.nn.functional.one_hot(classes, 3).permute(0, 3, 1, 2).to(dtype)
     detection[:, :, :16, :16] = ignored
-    segmentation = (reference_input("train_seg", (2, 1, 128, 128)) > 0.6).to(dtype).repeat(1, 3, 1, 1)
+    segmentation = (
+        (reference_input("train_seg", (2, 1, 128, 128)) > 0.6).to(dtype).repeat(1, 3, 1, 1)
+    )
     segmentation[:, :, -16:] = ignored
     removal = reference_input("train_removal", (2, 3, 128, 128)).to(dtype)
     mask = (reference_input("train_mask", (2, 1, 128, 128)) > 0.3).to(dtype)

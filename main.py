@@ -1,0 +1,486 @@
+"""Train UPOCR jointly on its data sets, or evaluate a checkpoint: `python main.py --help`."""
+
+import argparse
+import json
+import logging
+import os
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import nn
+
+from datasets import build_dataset
+from datasets.multitask import MultiTaskLoader, evaluation_loader
+from engine import NonFiniteLossError, evaluate, train_one_epoch
+from eval import build_evaluator
+from models import TASKS, UPOCR, VARIANTS, build_criterion, build_upocr, build_vgg16
+from utils import dist
+from utils.checkpoint import (
+    Checkpoint,
+    CheckpointError,
+    build_from_checkpoint,
+    load_checkpoint,
+    load_pretrained_decoder,
+    load_pretrained_encoder,
+    save_atomically,
+)
+from utils.cli import parse_bool, run
+from utils.logger import RunLog, setup_logging
+from utils.optim import build_optimizer, learning_rate, set_lr
+
+logger = logging.getLogger("upocr")
+
+# Command line -> architecture options of `build_upocr`. None on the command line: as the variant or
+# the checkpoint has it.
+ARCHITECTURE = {
+    "swin_enc_embed_dim": "embed_dim",
+    "swin_enc_depths": "enc_depths",
+    "swin_enc_num_heads": "enc_num_heads",
+    "swin_enc_window_size": "enc_window_size",
+    "swin_enc_pretrained_ws": "enc_pretrained_window_size",
+    "swin_enc_drop_path_rate": "enc_drop_path",
+    "swin_dec_depths": "dec_depths",
+    "swin_dec_num_heads": "dec_num_heads",
+    "swin_dec_window_size": "dec_window_size",
+    "swin_dec_pretrained_ws": "dec_pretrained_window_size",
+    "swin_dec_drop_path_rate": "dec_drop_path",
+}
+
+
+def parse_args(arguments: list[str] | None = None) -> argparse.Namespace:
+    """Parse the command line; names and defaults of the official one where both have an option."""
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.ArgumentDefaultsHelpFormatter
+    )
+    _add_run_options(parser.add_argument_group("run"))
+    _add_data_options(parser.add_argument_group("data"))
+    _add_training_options(parser.add_argument_group("training"))
+    _add_model_options(parser.add_argument_group("model"))
+    args = parser.parse_args(arguments)
+    _check_args(args)
+    return args
+
+
+def _add_run_options(group: argparse._ArgumentGroup) -> None:
+    add = group.add_argument
+    add("--output_dir", default="", help="folder for everything that is written; must be named")
+    add("--overwrite", type=parse_bool, default=False, help="train into a folder that holds a run")
+    add("--eval", type=parse_bool, default=False, help="evaluate --resume instead of training")
+    add("--resume", default="", help="checkpoint to go on from, or to evaluate")
+    add("--device", default="auto", help="auto (CUDA, then MPS, then CPU), cpu, cuda, cuda:N, mps")
+    add("--seed", type=int, default=42, help="of weights, sample order and augmentation")
+    add("--amp", type=parse_bool, default=False, help="mixed precision")
+    add(
+        "--amp_dtype",
+        choices=sorted(dist.AMP_DTYPES),
+        help="default: float16 on CUDA, else bfloat16",
+    )
+    add("--print_freq", type=int, default=10, help="steps between log lines")
+    add("--tensorboard", type=parse_bool, default=False, help="write TensorBoard event files")
+    add("--wandb", type=parse_bool, default=False, help="log to Weights & Biases")
+
+
+def _add_data_options(group: argparse._ArgumentGroup) -> None:
+    add = group.add_argument
+    add(
+        "--data_root",
+        default="data",
+        help="folder that the roots in data configurations start from",
+    )
+    add(
+        "--data_cfg_paths",
+        nargs="+",
+        default=[],
+        help="data_configs/train/*.yaml to train on jointly",
+    )
+    add(
+        "--val_data_cfg_paths",
+        nargs="+",
+        default=[],
+        help="data_configs/eval/*.yaml for validation",
+    )
+    add(
+        "--eval_data_cfg_path",
+        nargs="+",
+        default=[],
+        help="data_configs/eval/*.yaml for --eval true",
+    )
+    add("--pix2pix_size", type=int, default=512, help="side of the network's input in pixels")
+    add("--num_workers", type=int, default=6, help="loader processes a training process")
+    add(
+        "--eval_batch_size",
+        type=int,
+        default=1,
+        help="images at once in evaluation; another number may change last bits",
+    )
+    add(
+        "--textseg_conf_thres",
+        type=float,
+        default=0.4,
+        help="mean of the channels above which a pixel is text",
+    )
+    add(
+        "--visualize",
+        type=parse_bool,
+        default=False,
+        help="write pictures of segmentation and detection",
+    )
+
+
+def _add_training_options(group: argparse._ArgumentGroup) -> None:
+    add = group.add_argument
+    add("--batch_size", type=int, default=8, help="samples a task, process and step")
+    add("--epochs", type=int, default=400, help="epochs of --iter_per_epoch steps")
+    add("--iter_per_epoch", type=int, default=200, help="steps an epoch")
+    add("--lr", type=float, default=5e-4, help="learning rate after the warm-up")
+    add("--lr_encoder_ratio", type=float, default=0.1, help="share of it for the encoder")
+    add("--warmup_epochs", type=int, default=10, help="epochs of linear warm-up")
+    add("--warmup_min_lr", type=float, default=1e-4, help="learning rate of the first epoch")
+    add("--min_lr", type=float, default=1e-5, help="lowest learning rate after the warm-up")
+    add("--weight_decay", type=float, default=1e-4, help="of AdamW")
+    add("--clip_max_norm", type=float, default=0.1, help="gradient norm is clipped to it, 0: not")
+    add("--save_interval", type=int, default=10, help="epochs between checkpoints that are kept")
+    add("--eval_interval", type=int, default=10, help="epochs between validations")
+    add(
+        "--vgg16_weights",
+        default="imagenet",
+        help="imagenet, a file, or random, for the losses of text removal; an official file "
+        "given by --resume or --pretrained_model brings its own",
+    )
+
+
+def _add_model_options(group: argparse._ArgumentGroup) -> None:
+    add = group.add_argument
+    add(
+        "--variant",
+        choices=list(VARIANTS),
+        help="architecture; default: of the weights, else upocr",
+    )
+    add(
+        "--scratch_init",
+        type=parse_bool,
+        help="start for training without pre-trained weights; default: upocr_nano only",
+    )
+    add("--pretrained_model", default="", help="weights of a whole model to start from")
+    add(
+        "--pretrained_encoder",
+        default="",
+        help="SwinV2 ImageNet weights (Microsoft's, timm's) or a UPOCR file for the encoder; "
+        "norm0 to norm2, which ImageNet files lack, keep their start",
+    )
+    add("--pretrained_decoder", default="", help="UPOCR file for the decoder")
+    for option, name in ARCHITECTURE.items():
+        example = VARIANTS["upocr"][name]
+        many = isinstance(example, list)
+        kind = type(example[0]) if many else type(example)
+        add(
+            f"--{option}",
+            type=kind,
+            nargs="+" if many else None,
+            help=f"in place of the variant's {name}",
+        )
+    add(
+        "--swin_use_checkpoint",
+        type=parse_bool,
+        default=False,
+        help="recompute blocks in the backward pass: less memory",
+    )
+    add("--swin_enc_use_checkpoint", type=parse_bool, default=False, help="the same, encoder only")
+    add("--swin_dec_use_checkpoint", type=parse_bool, default=False, help="the same, decoder only")
+
+
+def _check_args(args: argparse.Namespace) -> None:
+    if args.eval and not args.resume:
+        raise ValueError("--eval true needs a checkpoint: name it with --resume")
+    if args.eval and not args.eval_data_cfg_path:
+        raise ValueError(
+            "--eval true needs data: name data_configs/eval/*.yaml with --eval_data_cfg_path"
+        )
+    if not args.eval and not args.data_cfg_paths:
+        raise ValueError(
+            "training needs data: name data_configs/train/*.yaml with --data_cfg_paths"
+        )
+    if not args.output_dir:
+        raise ValueError("name a folder for the results with --output_dir")
+    positive = ("batch_size", "eval_batch_size", "epochs", "iter_per_epoch", "print_freq")
+    for name in (*positive, "save_interval", "eval_interval", "pix2pix_size"):
+        if getattr(args, name) < 1:
+            raise ValueError(f"--{name} is {getattr(args, name)}, expected at least 1")
+    if args.pix2pix_size % 32:
+        raise ValueError(f"--pix2pix_size is {args.pix2pix_size}, expected a multiple of 32")
+
+
+def resolve_architecture(args: argparse.Namespace, weights: Checkpoint | None) -> dict[str, Any]:
+    """Numbers of the model: of the weights where some are loaded, else of the command line.
+
+    Raises CheckpointError where the command line asks for other numbers than the weights have.
+    Stochastic depth is no property of weights: there the command line wins.
+    """
+    chosen = {name: getattr(args, option) for option, name in ARCHITECTURE.items()}
+    chosen = {name: value for name, value in chosen.items() if value is not None}
+    if weights is None:
+        return VARIANTS[args.variant or "upocr"] | chosen
+    free = ("enc_drop_path", "dec_drop_path")
+    asked = {n: v for n, v in VARIANTS.get(args.variant, {}).items() if n not in free} | chosen
+    for name, value in asked.items():
+        if name not in free and weights.architecture[name] != value:
+            raise CheckpointError(
+                f"{weights.path}: of another architecture: {name} {weights.architecture[name]}, "
+                f"the command line asks for {value}"
+            )
+    return weights.architecture | {n: v for n, v in chosen.items() if n in free}
+
+
+def build_model(args: argparse.Namespace, weights: Checkpoint | None) -> UPOCR:
+    """The model with the weights that the command line names."""
+    architecture = resolve_architecture(args, weights)
+    if weights is not None:
+        weights.architecture = architecture
+        model = build_from_checkpoint(weights)
+    else:
+        variant = args.variant or "upocr"
+        model = build_upocr(variant, scratch_init=args.scratch_init, **architecture)
+    if args.pretrained_encoder:
+        load_pretrained_encoder(model, args.pretrained_encoder)
+    if args.pretrained_decoder:
+        load_pretrained_decoder(model, args.pretrained_decoder)
+    everywhere = args.swin_use_checkpoint
+    model.set_grad_checkpointing(
+        encoder=everywhere or args.swin_enc_use_checkpoint,
+        decoder=everywhere or args.swin_dec_use_checkpoint,
+    )
+    return model
+
+
+def build_training_criterion(args: argparse.Namespace, weights: Checkpoint | None) -> nn.Module:
+    """The criterion with the VGG16 weights that the command line or an official file names."""
+    if weights is not None and weights.vgg16 and args.vgg16_weights == "imagenet":
+        vgg16 = build_vgg16(str(weights.path))
+    else:
+        vgg16 = build_vgg16(args.vgg16_weights)
+    return build_criterion(vgg16)
+
+
+class Trainer:
+    """Everything a training run holds, wired from the command line.
+
+    Args:
+        args: the parsed command line.
+        device: of this process.
+    """
+
+    def __init__(self, args: argparse.Namespace, device: torch.device) -> None:
+        self.args, self.device = args, device
+        self.output_dir = prepare_output_dir(args)
+        resume = load_checkpoint(args.resume) if args.resume else None
+        weights = resume or (
+            load_checkpoint(args.pretrained_model) if args.pretrained_model else None
+        )
+        torch.manual_seed(args.seed)  # the same weights in every process
+        self.model = build_model(args, weights).to(device)
+        self.criterion = build_training_criterion(args, weights).to(device)
+        self.amp_dtype = dist.amp_dtype(device, args.amp_dtype) if args.amp else None
+        self.optimizer = build_optimizer(
+            self.model, args.lr, args.lr_encoder_ratio, args.weight_decay
+        )
+        scaled = self.amp_dtype == torch.float16
+        self.scaler = torch.amp.GradScaler(device.type, enabled=scaled)
+        self.validation = [_dataset(args, path) for path in args.val_data_cfg_paths]
+        self.best: dict[str, float] = {}
+        self.start_epoch = 0
+        self.loader = MultiTaskLoader(
+            [_dataset(args, path) for path in args.data_cfg_paths],
+            args.batch_size,
+            seed=args.seed,
+            num_workers=args.num_workers,
+            rank=dist.rank(),
+            world_size=dist.world_size(),
+            pin_memory=device.type == "cuda",
+        )
+        torch.manual_seed(args.seed + dist.rank())  # each process drops other paths
+        if resume is not None:
+            self._restore(resume)
+        self.network = dist.wrap_model(self.model, device)
+        config = {**vars(args), "device": str(device), "architecture": self.model.architecture}
+        self.log = RunLog(self.output_dir, config, args.tensorboard, args.wandb)
+
+    def _restore(self, checkpoint: Checkpoint) -> None:
+        """Continue where `checkpoint` was written; a file of bare weights starts at epoch 0."""
+        state = checkpoint.training
+        if "optimizer" in state:
+            ratios = [group["lr_ratio"] for group in self.optimizer.param_groups]
+            try:
+                self.optimizer.load_state_dict(state["optimizer"])
+            except (ValueError, KeyError) as error:
+                raise CheckpointError(f"{checkpoint.path}: optimizer state: {error}") from None
+            for group, ratio in zip(self.optimizer.param_groups, ratios, strict=True):
+                group["lr_ratio"] = ratio  # unknown to official files
+        if state.get("scaler") and self.scaler.is_enabled():
+            self.scaler.load_state_dict(state["scaler"])
+        self.start_epoch = state.get("epoch", -1) + 1
+        steps = {"step": self.start_epoch * self.args.iter_per_epoch}
+        self.loader.load_state_dict(state.get("loader", steps))
+        self.best = dict(state.get("best", {}))
+        if dist.rank() < len(state.get("rng", [])):
+            dist.set_rng_state(state["rng"][dist.rank()], self.device)
+
+    def run(self) -> None:
+        """Train to the last epoch."""
+        args = self.args
+        if self.start_epoch >= args.epochs:
+            logger.info("%s has all %d epochs already", args.resume, args.epochs)
+        batches = iter(self.loader)
+        for epoch in range(self.start_epoch, args.epochs):
+            schedule = (args.lr, args.min_lr, args.warmup_epochs, args.warmup_min_lr)
+            set_lr(self.optimizer, learning_rate(epoch, args.epochs, *schedule))
+            losses = self._train_epoch(batches, epoch)
+            record = {"lr": self.optimizer.param_groups[0]["lr"], "train": losses}
+            improved: list[str] = []
+            if self.validation and (epoch + 1) % args.eval_interval == 0:
+                record["val"], improved = self._validate()
+            self._save(epoch, improved)
+            self.log.write(epoch, record)
+
+    def _train_epoch(self, batches, epoch: int) -> dict[str, float]:
+        try:
+            return train_one_epoch(
+                self.network,
+                self.criterion,
+                batches,
+                self.optimizer,
+                self.scaler,
+                device=self.device,
+                amp_dtype=self.amp_dtype,
+                epoch=epoch,
+                epochs=self.args.epochs,
+                iterations=self.args.iter_per_epoch,
+                clip_max_norm=self.args.clip_max_norm,
+                print_freq=self.args.print_freq,
+            )
+        except NonFiniteLossError as error:
+            last = self.output_dir / "checkpoint_last.pth"
+            good = last if epoch > self.start_epoch or last.exists() else self.args.resume or "none"
+            raise ValueError(f"{error}; last good checkpoint: {good}") from None
+
+    def _validate(self) -> tuple[dict[str, Any], list[str]]:
+        """Metrics a data set, and the tasks whose score has improved."""
+        results, improved = {}, []
+        for dataset in self.validation:
+            folder = self.output_dir / "validation"
+            found, score = run_evaluation(
+                self.args, self.model, dataset, folder, self.device, self.amp_dtype
+            )
+            logger.info("%s: %s", dataset.name, json.dumps(found))
+            results[dataset.name] = found
+            if score > self.best.get(dataset.task, float("-inf")):
+                self.best[dataset.task] = score
+                improved.append(dataset.task)
+        return results, improved
+
+    def _save(self, epoch: int, improved: list[str]) -> None:
+        rng = dist.all_gather_objects(dist.rng_state(self.device))
+        if not dist.is_main_process():
+            return
+        names = ["checkpoint_last", *(f"checkpoint_best_{task}" for task in improved)]
+        if (epoch + 1) % self.args.save_interval == 0 or epoch + 1 == self.args.epochs:
+            names.append(f"checkpoint_{epoch + 1:04d}")
+        content = {
+            "model": self.model.state_dict(),
+            "optimizer": self.optimizer.state_dict(),
+            "scaler": self.scaler.state_dict(),
+            "epoch": epoch,  # the last finished one, counted from 0
+            "loader": self.loader.state_dict(),
+            "rng": rng,
+            "best": self.best,
+            "architecture": self.model.architecture,
+            "tasks": list(TASKS),
+        }
+        save_atomically(content, [self.output_dir / f"{name}.pth" for name in names])
+
+
+def prepare_output_dir(args: argparse.Namespace) -> Path:
+    """Make the folder; refuse to train over the checkpoints of another run."""
+    folder = Path(args.output_dir)
+    last = folder / "checkpoint_last.pth"
+    if last.exists() and not (args.eval or args.resume or args.overwrite):
+        raise ValueError(
+            f"{last} is there already: go on with --resume {last}, "
+            "or start over with --overwrite true"
+        )
+    dist.barrier()  # nobody makes the file while another still looks for it
+    folder.mkdir(parents=True, exist_ok=True)
+    return folder
+
+
+def _dataset(args: argparse.Namespace, config: str):
+    return build_dataset(config, args.pix2pix_size, data_root=args.data_root)
+
+
+def run_evaluation(
+    args: argparse.Namespace,
+    model: UPOCR,
+    dataset,
+    output_dir: Path,
+    device: torch.device,
+    amp_dtype: torch.dtype | None,
+) -> tuple[dict[str, Any], float]:
+    """Evaluate one data set; returns its metrics and one score, higher is better."""
+    loader = evaluation_loader(
+        dataset, args.eval_batch_size, args.num_workers, dist.rank(), dist.world_size()
+    )
+    evaluator = build_evaluator(
+        dataset.task, dataset.name, output_dir, args.visualize, args.textseg_conf_thres
+    )
+    found = evaluate(
+        model, loader, evaluator, device=device, amp_dtype=amp_dtype, num_images=len(dataset)
+    )
+    return found, evaluator.score(found)
+
+
+def evaluate_checkpoint(args: argparse.Namespace, device: torch.device) -> None:
+    """Evaluate `--resume` on every data set of the command line and write `metrics.json`."""
+    checkpoint = load_checkpoint(args.resume)
+    model = build_model(args, checkpoint).to(device)
+    amp_dtype = dist.amp_dtype(device, args.amp_dtype) if args.amp else None
+    datasets = [_dataset(args, path) for path in args.eval_data_cfg_path]
+    output_dir = prepare_output_dir(args)
+    for dataset in datasets:
+        found, _ = run_evaluation(args, model, dataset, output_dir, device, amp_dtype)
+        record = {"task": dataset.task, "checkpoint": args.resume, **found}
+        logger.info("%s\n%s", dataset.name, json.dumps(record, indent=2))
+        if dist.is_main_process():
+            add_metrics(output_dir / "metrics.json", dataset.name, record)
+
+
+def add_metrics(path: Path, name: str, record: dict[str, Any]) -> None:
+    """Put the metrics of one data set into `metrics.json`, beside those of others; written
+    atomically.
+    """
+    try:
+        metrics = json.loads(path.read_text()) if path.exists() else {}
+    except ValueError:
+        raise ValueError(f"{path}: no JSON file, move it away") from None
+    metrics[name] = record
+    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
+    temporary.write_text(json.dumps(metrics, indent=2) + "\n")
+    temporary.replace(path)
+
+
+def main() -> None:
+    """Parse the command line, join the processes, train or evaluate."""
+    args = parse_args()
+    device = dist.select_device(args.device)
+    dist.init_process_group(device)
+    setup_logging()
+    try:
+        if args.eval:
+            evaluate_checkpoint(args, device)
+        else:
+            Trainer(args, device).run()
+    finally:
+        dist.destroy_process_group()
+
+
+if __name__ == "__main__":
+    run(main)
