@@ -142,7 +142,7 @@ def evaluate(
     training = model.training
     model.eval()
     seen = torch.zeros((), dtype=torch.int64, device=device)
-    for batch in tqdm(batches, disable=not is_main_process(), desc="evaluate", leave=False):
+    for batch in tqdm(batches, disable=None if is_main_process() else True, desc="evaluate"):
         samples = batch["samples"]
         with autocast(device, amp_dtype):
             outputs = model(to_device(batch["images"], device), [s["task"] for s in samples])[-1]

@@ -10,11 +10,18 @@ from typing import Any
 import torch
 from torch import nn
 
-from datasets import build_dataset
-from datasets.multitask import MultiTaskLoader, evaluation_loader
+from datasets import MultiTaskLoader, build_dataset, evaluation_loader
 from engine import NonFiniteLossError, evaluate, train_one_epoch
 from eval import build_evaluator
-from models import TASKS, UPOCR, VARIANTS, build_criterion, build_upocr, build_vgg16
+from models import (
+    TASKS,
+    UPOCR,
+    VARIANTS,
+    build_criterion,
+    build_upocr,
+    build_vgg16,
+    vgg16_from_state,
+)
 from utils import dist
 from utils.checkpoint import (
     Checkpoint,
@@ -256,7 +263,7 @@ def build_model(args: argparse.Namespace, weights: Checkpoint | None) -> UPOCR:
 def build_training_criterion(args: argparse.Namespace, weights: Checkpoint | None) -> nn.Module:
     """The criterion with the VGG16 weights that the command line or an official file names."""
     if weights is not None and weights.vgg16 and args.vgg16_weights == "imagenet":
-        vgg16 = build_vgg16(str(weights.path))
+        vgg16 = vgg16_from_state(weights.vgg16, str(weights.path))
     else:
         vgg16 = build_vgg16(args.vgg16_weights)
     return build_criterion(vgg16)
@@ -273,6 +280,16 @@ class Trainer:
     def __init__(self, args: argparse.Namespace, device: torch.device) -> None:
         self.args, self.device = args, device
         self.output_dir = prepare_output_dir(args)
+        self.validation = [_dataset(args, path) for path in args.val_data_cfg_paths]
+        self.loader = MultiTaskLoader(
+            [_dataset(args, path) for path in args.data_cfg_paths],
+            args.batch_size,
+            seed=args.seed,
+            num_workers=args.num_workers,
+            rank=dist.rank(),
+            world_size=dist.world_size(),
+            pin_memory=device.type == "cuda",
+        )
         resume = load_checkpoint(args.resume) if args.resume else None
         weights = resume or (
             load_checkpoint(args.pretrained_model) if args.pretrained_model else None
@@ -286,18 +303,8 @@ class Trainer:
         )
         scaled = self.amp_dtype == torch.float16
         self.scaler = torch.amp.GradScaler(device.type, enabled=scaled)
-        self.validation = [_dataset(args, path) for path in args.val_data_cfg_paths]
         self.best: dict[str, float] = {}
         self.start_epoch = 0
-        self.loader = MultiTaskLoader(
-            [_dataset(args, path) for path in args.data_cfg_paths],
-            args.batch_size,
-            seed=args.seed,
-            num_workers=args.num_workers,
-            rank=dist.rank(),
-            world_size=dist.world_size(),
-            pin_memory=device.type == "cuda",
-        )
         torch.manual_seed(args.seed + dist.rank())  # each process drops other paths
         if resume is not None:
             self._restore(resume)
@@ -319,8 +326,10 @@ class Trainer:
         if state.get("scaler") and self.scaler.is_enabled():
             self.scaler.load_state_dict(state["scaler"])
         self.start_epoch = state.get("epoch", -1) + 1
-        steps = {"step": self.start_epoch * self.args.iter_per_epoch}
-        self.loader.load_state_dict(state.get("loader", steps))
+        steps = self.start_epoch * self.args.iter_per_epoch
+        position = steps * self.args.batch_size * dist.world_size()
+        official = {"step": steps, "position": position}  # files of others do not tell
+        self.loader.load_state_dict(state.get("loader", official))
         self.best = dict(state.get("best", {}))
         if dist.rank() < len(state.get("rng", [])):
             dist.set_rng_state(state["rng"][dist.rank()], self.device)
@@ -373,7 +382,7 @@ class Trainer:
             )
             logger.info("%s: %s", dataset.name, json.dumps(found))
             results[dataset.name] = found
-            if score > self.best.get(dataset.task, float("-inf")):
+            if score is not None and score > self.best.get(dataset.task, float("-inf")):
                 self.best[dataset.task] = score
                 improved.append(dataset.task)
         return results, improved
@@ -424,8 +433,8 @@ def run_evaluation(
     output_dir: Path,
     device: torch.device,
     amp_dtype: torch.dtype | None,
-) -> tuple[dict[str, Any], float]:
-    """Evaluate one data set; returns its metrics and one score, higher is better."""
+) -> tuple[dict[str, Any], float | None]:
+    """Evaluate one data set; returns its metrics and, if it has labels, one score to maximise."""
     loader = evaluation_loader(
         dataset, args.eval_batch_size, args.num_workers, dist.rank(), dist.world_size()
     )

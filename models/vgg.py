@@ -3,7 +3,6 @@ come from.
 """
 
 import logging
-import pickle
 from itertools import pairwise
 from pathlib import Path
 from urllib.error import URLError
@@ -11,6 +10,8 @@ from urllib.error import URLError
 import torch
 from torch import Tensor, nn
 from torchvision.models import VGG16_Weights
+
+from utils.weights import read_file
 
 logger = logging.getLogger(__name__)
 
@@ -64,19 +65,34 @@ def build_vgg16(weights: str = "imagenet") -> VGG16Features:
     A file may be torchvision's VGG16 or an official UPOCR checkpoint with `vgg16.*` keys. Raises
     ValueError when the weights cannot be had or do not fit.
     """
-    with torch.random.fork_rng(devices=[]):
-        torch.manual_seed(0)  # random weights are the same in every process and after a resume
-        model = VGG16Features()
     if weights == "random":
         logger.warning(
             "VGG16 has random weights: the perceptual and style losses are not those of the paper"
         )
-        return model
+        with torch.random.fork_rng(devices=[]):
+            torch.manual_seed(0)  # the same in every process and after a resume
+            return VGG16Features()
     if weights == "imagenet":
-        state, source = _imagenet_state(), "torchvision's VGG16"
-    else:
-        state, source = _file_state(Path(weights)), weights
-    model.load_state_dict(_rename(state, model.state_dict(), source))
+        return vgg16_from_state(_imagenet_state(), "torchvision's VGG16")
+    content = read_file(Path(weights))
+    return vgg16_from_state(content.get("model", content), weights)
+
+
+def vgg16_from_state(state: dict[str, Tensor], source: str) -> VGG16Features:
+    """VGG16 features from torchvision's, the official or our own parameter names.
+
+    Raises ValueError naming the `source` if one is missing or has another shape.
+    """
+    model = VGG16Features()
+    renamed = {}
+    for key, parameter in model.state_dict().items():
+        layer, kind = key.rsplit(".", 1)
+        names = (f"vgg16.{key}", key, f"features.{TORCHVISION_INDEX[layer]}.{kind}")
+        found = next((state[name] for name in names if name in state), None)
+        if found is None or found.shape != parameter.shape:
+            raise ValueError(f"{source}: no VGG16 weights named {' or '.join(names)}")
+        renamed[key] = found
+    model.load_state_dict(renamed)
     return model
 
 
@@ -91,28 +107,3 @@ def _imagenet_state() -> dict[str, Tensor]:
             f"({url}) into {Path(torch.hub.get_dir()) / 'checkpoints'}, or name a file with "
             "--vgg16_weights PATH, or ask for --vgg16_weights random"
         ) from None
-
-
-def _file_state(path: Path) -> dict[str, Tensor]:
-    try:
-        content = torch.load(path, map_location="cpu", weights_only=True)
-    except FileNotFoundError:
-        raise ValueError(f"{path}: no such file of VGG16 weights") from None
-    except (RuntimeError, pickle.UnpicklingError, EOFError):
-        raise ValueError(f"{path}: not a readable file of VGG16 weights") from None
-    return content.get("model", content) if isinstance(content, dict) else {}
-
-
-def _rename(
-    state: dict[str, Tensor], expected: dict[str, Tensor], source: str
-) -> dict[str, Tensor]:
-    """Pick what `VGG16Features` needs from torchvision's, the official or our own names."""
-    renamed = {}
-    for key, parameter in expected.items():
-        layer, kind = key.rsplit(".", 1)
-        names = (f"vgg16.{key}", key, f"features.{TORCHVISION_INDEX[layer]}.{kind}")
-        found = next((state[name] for name in names if name in state), None)
-        if found is None or found.shape != parameter.shape:
-            raise ValueError(f"{source}: no VGG16 weights named {' or '.join(names)}")
-        renamed[key] = found
-    return renamed

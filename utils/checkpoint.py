@@ -2,7 +2,6 @@
 
 import argparse
 import os
-import pickle
 import re
 import tempfile
 from dataclasses import dataclass, field
@@ -13,6 +12,7 @@ import torch
 from torch import Tensor, nn
 
 from models import TASKS, UPOCR, VARIANTS, build_upocr
+from utils.weights import CheckpointError, read_file
 
 DERIVED = ("relative_coords_table", "relative_position_index", "attn_mask")
 PROMPTS = "task_prompt.task_embedding.weight"
@@ -23,10 +23,6 @@ OFFICIAL_OPTIONS = {
     "swin_{half}_pretrained_ws": "{half}_pretrained_window_size",
     "swin_{half}_drop_path_rate": "{half}_drop_path",
 }
-
-
-class CheckpointError(ValueError):
-    """A file of weights that cannot be read or does not fit; the message names the file."""
 
 
 @dataclass
@@ -88,31 +84,6 @@ def _replace_by_link(source: Path, path: Path) -> None:
     except OSError:
         link.write_bytes(source.read_bytes())
     link.replace(path)
-
-
-def read_file(path: Path) -> dict[str, Any]:
-    """Unpickle a file of weights without running code from it; raises CheckpointError naming the
-    file.
-    """
-    # Official training checkpoints hold their command line as a Namespace, the one type allowed
-    # beside plain ones.
-    try:
-        with torch.serialization.safe_globals([argparse.Namespace]):
-            content = torch.load(path, map_location="cpu", weights_only=True)
-    except FileNotFoundError:
-        raise CheckpointError(f"{path}: no such checkpoint") from None
-    except IsADirectoryError:
-        raise CheckpointError(f"{path}: is a folder, expected a checkpoint file") from None
-    except pickle.UnpicklingError as error:
-        refused = re.search(r"Unsupported global: GLOBAL (\S+)", str(error))
-        reason = f"holds {refused[1]}, which is not loaded for safety" if refused else "is damaged"
-        raise CheckpointError(f"{path}: {reason}") from None
-    except (RuntimeError, EOFError, KeyError, ValueError) as error:
-        reason = str(error).splitlines()[0] if str(error) else type(error).__name__
-        raise CheckpointError(f"{path}: truncated or not a checkpoint ({reason})") from None
-    if not isinstance(content, dict):
-        raise CheckpointError(f"{path}: holds a {type(content).__name__}, expected a dictionary")
-    return content
 
 
 def load_checkpoint(path: str | Path) -> Checkpoint:

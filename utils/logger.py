@@ -100,8 +100,9 @@ class Stopwatch:
 
 
 def format_losses(losses: dict[str, float]) -> str:
-    """`total 1.234  text_removal/msr 0.456  ...`."""
-    return "  ".join(f"{name} {value:.4f}" for name, value in sorted(losses.items()))
+    """`total 1.2  grad_norm 5.6  text_removal/msr 0.4  ...`: what holds for all tasks first."""
+    names = sorted(losses, key=lambda name: ("/" in name, name != "total", name))
+    return "  ".join(f"{name} {losses[name]:.4f}" for name in names)
 
 
 class RunLog:

@@ -1,0 +1,128 @@
+"""Command: text-removal metrics of a folder of outputs against the folder of their labels."""
+
+import argparse
+import json
+import os
+import sys
+from concurrent.futures import ProcessPoolExecutor
+from pathlib import Path
+
+# Run as a script, Python looks for modules in this folder only; also in the worker processes.
+sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
+
+from datasets.base import list_files
+from eval.text_removal.fid import frechet_inception_distance
+from eval.text_removal.scores import PAPER, PROTOCOL, STRICT, PairScore, average_scores, score_pair
+from utils.cli import parse_bool, run
+from utils.image import SUFFIXES
+
+Pair = tuple[Path, Path]  # output, label
+
+UNITS = {"psnr": "dB", "age": "grey levels"}
+NOTES = """\
+paper   the protocol of the published tables: short side resized to 512, identical images left out,
+        error pixels divided by 512 x 512, MSSIM with every scale at full resolution
+strict  size of the files, every image counts (identical ones 100 dB), error pixels divided by the
+        image's own pixels, true multi-scale SSIM (ms_ssim) and SSIM
+mse, mssim, ms_ssim, ssim, peps and pceps are fractions: the published tables show them times 100"""
+
+
+def main() -> None:
+    """Score, print, write; FID last, because it may lack its weights."""
+    args = build_parser().parse_args()
+    pairs = match_pairs(args.target_path, args.gt_path)
+    results = evaluate_pairs(pairs, args.num_workers)
+    print(format_table(results), flush=True)
+    write_json(args.json, results)
+    if args.fid:
+        outputs, labels = zip(*pairs, strict=True)
+        results["fid"] = frechet_inception_distance(outputs, labels, args.num_workers)
+        print(f"\nFID     {results['fid']:.4f}")
+        write_json(args.json, results)
+
+
+def build_parser() -> argparse.ArgumentParser:
+    """Options of the command."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument(
+        "--gt_path", type=Path, required=True, help="folder of the labels (text erased)"
+    )
+    parser.add_argument("--target_path", type=Path, required=True, help="folder of the outputs")
+    parser.add_argument("--json", type=Path, help="also write the results to this file")
+    parser.add_argument(
+        "--fid", type=parse_bool, default=False, help="true: also the Fréchet Inception distance"
+    )
+    parser.add_argument(
+        "--num_workers",
+        type=int,
+        default=min(8, os.cpu_count() or 1),
+        help="processes that share the images; 0: none beside this one",
+    )
+    return parser
+
+
+def match_pairs(output_folder: Path, label_folder: Path) -> list[Pair]:
+    """Outputs and labels of the same name without suffix, in natural order.
+
+    Raises ValueError for a missing or an empty folder, and for a file without a partner.
+    """
+    suffixes = (*SUFFIXES, ".webp")
+    outputs, labels = list_files(output_folder, suffixes), list_files(label_folder, suffixes)
+    for name, path in (outputs | labels).items():
+        if name not in outputs or name not in labels:
+            other = label_folder if name in outputs else output_folder
+            raise ValueError(f"{path}: no image of this name in {other}")
+    return [(path, labels[name]) for name, path in outputs.items()]
+
+
+def evaluate_pairs(pairs: list[Pair], num_workers: int = 0) -> dict:
+    """Both sets of averages, exactly what `TextRemovalEvaluator.compute` returns.
+
+    Raises ValueError as `score_pair`, in the order of the pairs.
+    """
+    scores = _score_pairs(pairs, min(num_workers, len(pairs)))
+    return {"protocol": PROTOCOL, "num_images": len(scores)} | average_scores(scores)
+
+
+def _score_pairs(pairs: list[Pair], num_workers: int) -> list[PairScore]:
+    if num_workers <= 1:
+        return [score_pair(*pair) for pair in pairs]
+    with ProcessPoolExecutor(num_workers) as executor:
+        return list(executor.map(score_pair, *zip(*pairs, strict=True), chunksize=4))
+
+
+def format_table(results: dict) -> str:
+    """The two sets side by side, with as many digits as float32 has."""
+    paper, strict = results["paper"], results["strict"]
+    lines = [f"text removal: {results['num_images']} images", ""]
+    lines.append(f"{'':<10}{'paper':>14}{'strict':>14}")
+    for key in ("num_images", "num_identical", *dict.fromkeys(PAPER + STRICT)):
+        cells = [_format_cell(part, key) for part in (paper, strict)]
+        lines.append(f"{key:<14}{cells[0]:>10}{cells[1]:>14}  {UNITS.get(key, '')}".rstrip())
+    return "\n".join([*lines, "", NOTES])
+
+
+def _format_cell(part: dict, key: str) -> str:
+    if key not in part:
+        return "-"
+    value = part[key]
+    if isinstance(value, float):
+        return f"{value:#.7g}"
+    return "none" if value is None else str(value)
+
+
+def write_json(path: Path | None, results: dict) -> None:
+    """Write the results complete or not at all; nothing without a path."""
+    if path is None:
+        return
+    path.parent.mkdir(parents=True, exist_ok=True)
+    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
+    try:
+        temporary.write_text(json.dumps(results, indent=2) + "\n", encoding="utf-8")
+        os.replace(temporary, path)
+    finally:
+        temporary.unlink(missing_ok=True)
+
+
+if __name__ == "__main__":
+    run(main)

@@ -1,0 +1,115 @@
+"""Image files: round trips, whole files only, one-line errors."""
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+
+from utils.image import (
+    contact_sheet,
+    image_to_tensor,
+    read_grey,
+    read_mask,
+    read_rgb,
+    tensor_to_array,
+    write_png,
+)
+
+
+@pytest.fixture
+def noise() -> np.ndarray:
+    return np.random.default_rng(0).integers(0, 256, (20, 30, 3), dtype=np.uint8)
+
+
+def test_png_round_trip(tmp_path: Path, noise: np.ndarray) -> None:
+    write_png(tmp_path / "new" / "a.v2.png", noise)
+    write_png(tmp_path / "new" / "grey.png", noise[:, :, 0])
+    np.testing.assert_array_equal(read_rgb(tmp_path / "new" / "a.v2.png"), noise)
+    np.testing.assert_array_equal(read_grey(tmp_path / "new" / "grey.png"), noise[:, :, 0])
+    assert sorted(path.name for path in (tmp_path / "new").iterdir()) == ["a.v2.png", "grey.png"]
+
+
+def test_failed_write_leaves_the_old_file(tmp_path: Path, noise: np.ndarray, monkeypatch) -> None:
+    path = tmp_path / "a.png"
+    write_png(path, noise)
+
+    def fail(image: Image.Image, file: Path, **options: str) -> None:
+        Path(file).write_bytes(b"half")
+        raise OSError("no space left")
+
+    monkeypatch.setattr(Image.Image, "save", fail)
+    with pytest.raises(OSError, match="no space left"):
+        write_png(path, 255 - noise)
+    np.testing.assert_array_equal(read_rgb(path), noise)
+    assert list(tmp_path.iterdir()) == [path]
+
+
+@pytest.mark.parametrize("array", [np.zeros((4, 4, 3)), np.zeros((4, 4, 4), dtype=np.uint8)])
+def test_write_rejects_other_arrays(tmp_path: Path, array: np.ndarray) -> None:
+    with pytest.raises(ValueError, match=r"a\.png: cannot write .*, expected uint8"):
+        write_png(tmp_path / "a.png", array)
+
+
+def test_orientation_is_not_applied(tmp_path: Path, noise: np.ndarray) -> None:
+    exif = Image.Exif()
+    exif[0x0112] = 6  # stored lying on its side
+    Image.fromarray(noise).save(tmp_path / "a.png", exif=exif)
+    assert read_rgb(tmp_path / "a.png").size == (30, 20)
+
+
+def test_mask_is_one_bit(tmp_path: Path) -> None:
+    write_png(tmp_path / "a.png", np.array([[0, 255], [255, 0]], dtype=np.uint8))
+    mask = read_mask(tmp_path / "a.png")
+    assert mask.mode == "1"
+    assert image_to_tensor(mask).tolist() == [[[0, 255], [255, 0]]]
+
+
+@pytest.mark.parametrize("suffix", [".jpg", ".png", ".bmp"])
+def test_truncated_file(tmp_path: Path, noise: np.ndarray, suffix: str) -> None:
+    path = tmp_path / f"a{suffix}"
+    Image.fromarray(noise).save(path)
+    path.write_bytes(path.read_bytes()[: path.stat().st_size * 3 // 4])
+    with pytest.raises(ValueError, match=rf"^{path}: cannot read this image \(.*\)$"):
+        read_rgb(path)
+
+
+def test_missing_and_foreign_files(tmp_path: Path) -> None:
+    (tmp_path / "a.png").write_text("text")
+    with pytest.raises(ValueError, match=r"a\.png: not an image$"):
+        read_rgb(tmp_path / "a.png")
+    with pytest.raises(ValueError, match=r"b\.png: no such file$"):
+        read_rgb(tmp_path / "b.png")
+    with pytest.raises(ValueError, match=r"cannot read this image \(Is a directory\)$"):
+        read_rgb(tmp_path)
+
+
+def test_tensor_round_trip(noise: np.ndarray) -> None:
+    tensor = image_to_tensor(Image.fromarray(noise))
+    assert tensor.shape == (3, 20, 30)
+    np.testing.assert_array_equal(tensor_to_array(tensor), noise)
+    np.testing.assert_array_equal(tensor_to_array(tensor.double() / 255), noise)
+    np.testing.assert_array_equal(tensor_to_array(tensor[:1].float() / 255), noise[:, :, 0])
+
+
+def test_float_tensor_is_clamped() -> None:
+    assert tensor_to_array(torch.tensor([[[-1.0, 2.0]]])).tolist() == [[0, 255]]
+
+
+def test_contact_sheet_shows_every_image(tmp_path: Path) -> None:
+    path = tmp_path / "sheet.png"
+    red = np.full((10, 20, 3), (255, 0, 0), dtype=np.uint8)
+    black = np.zeros((40, 20), dtype=np.uint8)
+    contact_sheet([[red, black], [black, red]], path, ["input", "output"], cell=64)
+    sheet = np.asarray(read_rgb(path))
+    height, width = sheet.shape[:2]
+    assert (sheet == (255, 0, 0)).all(axis=2).sum() == 2 * 64 * 32
+    assert width == 2 * 64 + 3 * 8
+    assert height == 2 * 64 + 3 * 8 + 24
+    assert (sheet[:24] < 128).any()  # the titles
+
+
+def test_contact_sheet_needs_full_rows(tmp_path: Path) -> None:
+    with pytest.raises(ValueError, match="rows of 2 images"):
+        contact_sheet([[np.zeros((4, 4), dtype=np.uint8)]], tmp_path / "a.png", ["input", "output"])
