@@ -367,7 +367,9 @@ BAD_INPUT = {
     "missing folder": (spoil(lambda r: shutil.rmtree(r / REMOVAL)), "SCUT-EnsText"),
     "missing label": (spoil(lambda r: (r / REMOVAL / "train/label/2.jpg").unlink()), "2.jpg"),
     "missing mask": (spoil(lambda r: (r / REMOVAL / "train/mask/1.jpg").unlink()), "1.jpg"),
-    "missing annotation": (spoil(lambda r: (r / DETECTION / "train_gt/100.txt").unlink()), "train_gt"),
+    "missing annotation": (
+        spoil(lambda r: (r / DETECTION / "train_gt/100.txt").unlink()), "train_gt",
+    ),
     "missing split": (spoil(lambda r: (r / SEGMENTATION / "split.json").unlink()), "split.json"),
     "empty folder": (spoil(lambda r: empty(r / DETECTION / "train_img")), "train_img"),
     "unreadable image": (spoil(lambda r: damage(r / REMOVAL / "train/image/1.jpg")), "image/1.jpg"),

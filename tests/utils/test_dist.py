@@ -1,0 +1,77 @@
+"""Choice of device and mixed precision, and the single-process case."""
+
+import pytest
+import torch
+
+from utils import dist
+
+
+def test_auto_takes_what_is_there(monkeypatch):
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
+    monkeypatch.setattr(torch.backends.mps, "is_available", lambda: False)
+    assert dist.select_device("auto").type == "cpu"
+    monkeypatch.setattr(torch.backends.mps, "is_available", lambda: True)
+    assert dist.select_device("auto").type == "mps"
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
+    monkeypatch.setattr(torch.cuda, "device_count", lambda: 4)
+    monkeypatch.setenv("LOCAL_RANK", "3")
+    assert dist.select_device("auto") == torch.device("cuda:3")
+    assert dist.select_device("cuda:1") == torch.device("cuda:1")
+
+
+@pytest.mark.parametrize(
+    ("name", "message"),
+    [
+        ("gpu", "unknown device 'gpu'"),
+        ("meta", "unknown device 'meta'"),
+        ("cuda", "not available"),
+        ("cuda:x", "unknown device"),
+    ],
+)
+def test_devices_that_are_not_there(monkeypatch, name, message):
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
+    with pytest.raises(ValueError, match=message):
+        dist.select_device(name)
+
+
+def test_gpu_number_out_of_range(monkeypatch):
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
+    monkeypatch.setattr(torch.cuda, "device_count", lambda: 2)
+    with pytest.raises(ValueError, match="2 GPUs are visible"):
+        dist.select_device("cuda:2")
+
+
+@pytest.mark.parametrize(
+    ("device", "name", "expected"),
+    [
+        ("cuda", None, torch.float16),
+        ("cuda", "bfloat16", torch.bfloat16),
+        ("cpu", None, torch.bfloat16),
+        ("cpu", "bfloat16", torch.bfloat16),
+    ],
+)
+def test_type_of_mixed_precision(device, name, expected):
+    assert dist.amp_dtype(torch.device(device), name) == expected
+
+
+@pytest.mark.parametrize("name", ["float16", "int8"])
+def test_impossible_mixed_precision(name):
+    with pytest.raises(ValueError, match=name):
+        dist.amp_dtype(torch.device("cpu"), name)
+
+
+def test_one_process_needs_no_group():
+    assert (dist.rank(), dist.world_size(), dist.is_main_process()) == (0, 1, True)
+    assert dist.all_gather_objects({"a": 1}) == [{"a": 1}]
+    x = torch.tensor([1, 2])
+    total = dist.all_reduce_sum(x)
+    assert torch.equal(total, x)
+    assert total.data_ptr() != x.data_ptr()
+
+
+def test_generator_state_round_trip():
+    device = torch.device("cpu")
+    state = dist.rng_state(device)
+    first = torch.rand(3)
+    dist.set_rng_state(state, device)
+    assert torch.equal(torch.rand(3), first)
