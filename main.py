@@ -260,6 +260,15 @@ def build_model(args: argparse.Namespace, weights: Checkpoint | None) -> UPOCR:
     return model
 
 
+def mixed_precision(args: argparse.Namespace, device: torch.device) -> torch.dtype | None:
+    """Type of mixed precision, None for none; warns where it does not pay."""
+    if not args.amp:
+        return None
+    if dist.bfloat16_is_slow(device) and dist.is_main_process():
+        logger.warning("this CPU has no bfloat16 instructions: --amp true will be slower")
+    return dist.amp_dtype(device, args.amp_dtype)
+
+
 def build_training_criterion(args: argparse.Namespace, weights: Checkpoint | None) -> nn.Module:
     """The criterion with the VGG16 weights that the command line or an official file names."""
     if weights is not None and weights.vgg16 and args.vgg16_weights == "imagenet":
@@ -297,7 +306,7 @@ class Trainer:
         torch.manual_seed(args.seed)  # the same weights in every process
         self.model = build_model(args, weights).to(device)
         self.criterion = build_training_criterion(args, weights).to(device)
-        self.amp_dtype = dist.amp_dtype(device, args.amp_dtype) if args.amp else None
+        self.amp_dtype = mixed_precision(args, device)
         self.optimizer = build_optimizer(
             self.model, args.lr, args.lr_encoder_ratio, args.weight_decay
         )
@@ -451,7 +460,7 @@ def evaluate_checkpoint(args: argparse.Namespace, device: torch.device) -> None:
     """Evaluate `--resume` on every data set of the command line and write `metrics.json`."""
     checkpoint = load_checkpoint(args.resume)
     model = build_model(args, checkpoint).to(device)
-    amp_dtype = dist.amp_dtype(device, args.amp_dtype) if args.amp else None
+    amp_dtype = mixed_precision(args, device)
     datasets = [_dataset(args, path) for path in args.eval_data_cfg_path]
     output_dir = prepare_output_dir(args)
     for dataset in datasets:

@@ -6,6 +6,7 @@ from pathlib import Path
 import yaml
 
 from datasets.base import TextDataset
+from datasets.folders import DetectionFolders, SegmentationFolders
 from datasets.scut_enstext import ScutEnsText
 from datasets.tampered_ic13 import TamperedIC13
 from datasets.textseg import TextSeg
@@ -15,6 +16,10 @@ DATASETS: dict[str, type[TextDataset]] = {
     "scut_enstext": ScutEnsText,
     "tampered_ic13": TamperedIC13,
     "textseg": TextSeg,
+    # Own data; the layout of SCUT-EnsText is the one for own pairs with and without text.
+    "removal_folders": ScutEnsText,
+    "detection_folders": DetectionFolders,
+    "segmentation_folders": SegmentationFolders,
 }
 KEYS = {"task": str, "dataset": str, "name": str, "root": str, "split": str, "transforms": list}
 

@@ -123,6 +123,11 @@ def amp_dtype(device: torch.device, name: str | None) -> torch.dtype:
     return AMP_DTYPES[name]
 
 
+def bfloat16_is_slow(device: torch.device) -> bool:
+    """Whether mixed precision costs time instead of saving it: an x86 CPU without AVX-512."""
+    return device.type == "cpu" and torch.backends.cpu.get_cpu_capability() in ("DEFAULT", "AVX2")
+
+
 def autocast(device: torch.device, dtype: torch.dtype | None) -> AbstractContextManager:
     """Mixed-precision context in `dtype`; full precision if `dtype` is None."""
     return torch.autocast(device.type, dtype=dtype, enabled=dtype is not None)
