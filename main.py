@@ -496,6 +496,10 @@ def main() -> None:
             evaluate_checkpoint(args, device)
         else:
             Trainer(args, device).run()
+    except RuntimeError as error:
+        if dist.is_peer_failure(error):
+            raise ValueError("another process has stopped, see its message") from None
+        raise
     finally:
         dist.destroy_process_group()
 

@@ -84,6 +84,12 @@ def destroy_process_group() -> None:
         dist.destroy_process_group()
 
 
+def is_peer_failure(error: RuntimeError) -> bool:
+    """Whether a collective call failed because another process has ended."""
+    phrases = ("Connection closed by peer", "Connection reset by peer", "Broken pipe")
+    return isinstance(error, dist.DistError) or any(phrase in str(error) for phrase in phrases)
+
+
 def barrier() -> None:
     """Wait for every process."""
     if is_distributed():

@@ -75,3 +75,15 @@ def test_generator_state_round_trip():
     first = torch.rand(3)
     dist.set_rng_state(state, device)
     assert torch.equal(torch.rand(3), first)
+
+
+@pytest.mark.parametrize(
+    ("error", "expected"),
+    [
+        (RuntimeError("[pair.cc:534] Connection closed by peer [127.0.0.1]:1"), True),
+        (torch.distributed.DistBackendError("NCCL error"), True),
+        (RuntimeError("shapes do not match"), False),
+    ],
+)
+def test_failures_of_other_processes_are_told_from_bugs(error, expected):
+    assert dist.is_peer_failure(error) is expected

@@ -49,3 +49,14 @@ def test_clipping_limits_the_step_and_reports_the_norm(limit, expected):
     norm = optimizer_step(loss, optimizer, scaler, [weight], limit)
     assert norm.item() == pytest.approx(5.0)
     assert weight.detach().norm().item() == pytest.approx(expected, rel=1e-4)
+
+
+def test_overflown_gradients_skip_the_step_and_lower_the_factor():
+    weight = torch.nn.Parameter(torch.ones(2))
+    optimizer = torch.optim.SGD([weight], lr=1.0)
+    scaler = torch.amp.GradScaler("cpu", init_scale=1024.0)
+    optimizer_step((weight * 3e38).sum(), optimizer, scaler, [weight], 0.1)
+    assert torch.equal(weight, torch.ones(2))
+    assert scaler.get_scale() == 512.0
+    optimizer_step(weight.sum(), optimizer, scaler, [weight], 0.0)
+    assert torch.equal(weight, torch.zeros(2))
