@@ -13,21 +13,25 @@ $(READY): requirements.txt requirements-dev.txt
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check -r requirements-dev.txt
 	@touch $@
 
-# The demo trains on the small data set of the tests, and on text-removal triplets in REAL if there are any.
+# The demo trains on a small synthetic set, and on the text-removal triplets in REAL if there are any.
 DEMO := output/demo
 REAL ?= ../shared/real/TextRemoval/SCUT-EnsText/train
-CONFIGS := scut-enstext.yaml tampered-ic13.yaml textseg.yaml
+TRIPLETS := $(if $(wildcard $(REAL)/image),scut-enstext.yaml)
+CONFIGS := synthetic-text-removal.yaml synthetic-tampered-text-detection.yaml \
+	synthetic-text-segmentation.yaml $(TRIPLETS)
 TRAIN_CONFIGS := $(addprefix data_configs/train/,$(CONFIGS))
 EVAL_CONFIGS := $(addprefix data_configs/eval/,$(CONFIGS))
-DEMO_OPTIONS := --data_root $(DEMO)/data --pix2pix_size 192 --num_workers 1
+DEMO_OPTIONS := --data_root $(DEMO)/data --num_workers 1
 
 demo: $(READY)  ## train a small model jointly for a few minutes, evaluate it, draw contact sheets
-	rm -rf $(DEMO)/data && mkdir -p $(DEMO) && cp -r tests/data $(DEMO)/data
-	@if [ -d "$(REAL)" ]; then echo "adding the triplets of $(REAL)"; for split in train test; do \
-		cp -r "$(REAL)/." $(DEMO)/data/TextRemoval/SCUT-EnsText/$$split/; done; fi
+	rm -rf $(DEMO) && mkdir -p $(DEMO)/data
+	$(BIN)/python -m datasets.prepare.synthesize --output_dir $(DEMO)/data/synthetic \
+		--num_train 48 --num_test 8 --size 256
+	$(if $(TRIPLETS),for split in train test; do mkdir -p $(DEMO)/data/TextRemoval/SCUT-EnsText/$$split \
+		&& cp -r "$(REAL)/." $(DEMO)/data/TextRemoval/SCUT-EnsText/$$split/; done)
 	$(BIN)/python main.py $(DEMO_OPTIONS) --data_cfg_paths $(TRAIN_CONFIGS) --variant upocr_nano \
-		--vgg16_weights random --batch_size 1 --epochs 8 --iter_per_epoch 50 --warmup_epochs 1 \
-		--lr_encoder_ratio 1 --print_freq 25 --output_dir $(DEMO)/train --overwrite true
+		--pix2pix_size 160 --vgg16_weights random --batch_size 1 --epochs 10 --iter_per_epoch 50 \
+		--lr 1e-3 --lr_encoder_ratio 1 --warmup_epochs 1 --print_freq 25 --output_dir $(DEMO)/train
 	$(BIN)/python main.py $(DEMO_OPTIONS) --eval true --resume $(DEMO)/train/checkpoint_last.pth \
 		--eval_data_cfg_path $(EVAL_CONFIGS) --visualize true --output_dir $(DEMO)/eval
 	$(BIN)/python -m eval.contact_sheet --data_root $(DEMO)/data \

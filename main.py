@@ -10,7 +10,7 @@ from typing import Any
 import torch
 from torch import nn
 
-from datasets import MultiTaskLoader, build_dataset, evaluation_loader
+from datasets import MultiTaskLoader, TextDataset, build_dataset, evaluation_loader
 from engine import NonFiniteLossError, evaluate, train_one_epoch
 from eval import build_evaluator
 from models import (
@@ -22,8 +22,10 @@ from models import (
     build_vgg16,
     vgg16_from_state,
 )
+from models.upocr import STRIDE
 from utils import dist
 from utils.checkpoint import (
+    IMAGE_SIZE,
     Checkpoint,
     CheckpointError,
     build_from_checkpoint,
@@ -113,7 +115,12 @@ def _add_data_options(group: argparse._ArgumentGroup) -> None:
         default=[],
         help="data_configs/eval/*.yaml for --eval true",
     )
-    add("--pix2pix_size", type=int, default=512, help="side of the network's input in pixels")
+    add(
+        "--pix2pix_size",
+        type=int,
+        help=f"side of the network's input in pixels; default: as --resume was trained, else "
+        f"{IMAGE_SIZE}",
+    )
     add("--num_workers", type=int, default=6, help="loader processes a training process")
     add(
         "--eval_batch_size",
@@ -211,11 +218,12 @@ def _check_args(args: argparse.Namespace) -> None:
     if not args.output_dir:
         raise ValueError("name a folder for the results with --output_dir")
     positive = ("batch_size", "eval_batch_size", "epochs", "iter_per_epoch", "print_freq")
-    for name in (*positive, "save_interval", "eval_interval", "pix2pix_size"):
+    for name in (*positive, "save_interval", "eval_interval"):
         if getattr(args, name) < 1:
             raise ValueError(f"--{name} is {getattr(args, name)}, expected at least 1")
-    if args.pix2pix_size % 32:
-        raise ValueError(f"--pix2pix_size is {args.pix2pix_size}, expected a multiple of 32")
+    size = args.pix2pix_size
+    if size is not None and (size < STRIDE or size % STRIDE):
+        raise ValueError(f"--pix2pix_size is {size}, expected a positive multiple of {STRIDE}")
 
 
 def resolve_architecture(args: argparse.Namespace, weights: Checkpoint | None) -> dict[str, Any]:
@@ -289,9 +297,11 @@ class Trainer:
     def __init__(self, args: argparse.Namespace, device: torch.device) -> None:
         self.args, self.device = args, device
         self.output_dir = prepare_output_dir(args)
-        self.validation = [_dataset(args, path) for path in args.val_data_cfg_paths]
+        resume = load_checkpoint(args.resume) if args.resume else None
+        self.image_size = _image_size(args, resume)
+        self.validation = [_dataset(args, p, self.image_size) for p in args.val_data_cfg_paths]
         self.loader = MultiTaskLoader(
-            [_dataset(args, path) for path in args.data_cfg_paths],
+            [_dataset(args, path, self.image_size) for path in args.data_cfg_paths],
             args.batch_size,
             seed=args.seed,
             num_workers=args.num_workers,
@@ -299,7 +309,6 @@ class Trainer:
             world_size=dist.world_size(),
             pin_memory=device.type == "cuda",
         )
-        resume = load_checkpoint(args.resume) if args.resume else None
         weights = resume or (
             load_checkpoint(args.pretrained_model) if args.pretrained_model else None
         )
@@ -318,7 +327,8 @@ class Trainer:
         if resume is not None:
             self._restore(resume)
         self.network = dist.wrap_model(self.model, device)
-        config = {**vars(args), "device": str(device), "architecture": self.model.architecture}
+        config = {**vars(args), "device": str(device), "pix2pix_size": self.image_size}
+        config["architecture"] = self.model.architecture
         self.log = RunLog(self.output_dir, config, args.tensorboard, args.wandb)
 
     def _restore(self, checkpoint: Checkpoint) -> None:
@@ -413,6 +423,7 @@ class Trainer:
             "best": self.best,
             "architecture": self.model.architecture,
             "tasks": list(TASKS),
+            "image_size": self.image_size,
         }
         save_atomically(content, [self.output_dir / f"{name}.pth" for name in names])
 
@@ -431,14 +442,18 @@ def prepare_output_dir(args: argparse.Namespace) -> Path:
     return folder
 
 
-def _dataset(args: argparse.Namespace, config: str):
-    return build_dataset(config, args.pix2pix_size, data_root=args.data_root)
+def _image_size(args: argparse.Namespace, resume: Checkpoint | None) -> int:
+    return args.pix2pix_size or (resume.image_size if resume else IMAGE_SIZE)
+
+
+def _dataset(args: argparse.Namespace, config: str, image_size: int) -> TextDataset:
+    return build_dataset(config, image_size, data_root=args.data_root)
 
 
 def run_evaluation(
     args: argparse.Namespace,
     model: UPOCR,
-    dataset,
+    dataset: TextDataset,
     output_dir: Path,
     device: torch.device,
     amp_dtype: torch.dtype | None,
@@ -461,11 +476,13 @@ def evaluate_checkpoint(args: argparse.Namespace, device: torch.device) -> None:
     checkpoint = load_checkpoint(args.resume)
     model = build_model(args, checkpoint).to(device)
     amp_dtype = mixed_precision(args, device)
-    datasets = [_dataset(args, path) for path in args.eval_data_cfg_path]
+    image_size = _image_size(args, checkpoint)
+    datasets = [_dataset(args, path, image_size) for path in args.eval_data_cfg_path]
     output_dir = prepare_output_dir(args)
     for dataset in datasets:
         found, _ = run_evaluation(args, model, dataset, output_dir, device, amp_dtype)
-        record = {"task": dataset.task, "checkpoint": args.resume, **found}
+        record = {"task": dataset.task, "checkpoint": args.resume, "image_size": image_size}
+        record |= found
         logger.info("%s\n%s", dataset.name, json.dumps(record, indent=2))
         if dist.is_main_process():
             add_metrics(output_dir / "metrics.json", dataset.name, record)

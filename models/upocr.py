@@ -163,13 +163,11 @@ def check_architecture(numbers: dict[str, int | float | list[int]]) -> None:
 
 @torch.no_grad()
 def init_weights(model: UPOCR, scratch_init: bool) -> None:
-    """Initialise as the authors do; with `scratch_init` so that training works without pre-trained
-    weights.
+    """Initialise as the authors do, or with `scratch_init` for training without their weights.
 
-    Official: prompts start so small, and the lateral connections so large, that without the
-        pre-trained weights the
-    prompt drowns and the tasks never part. `scratch_init` starts with prompts of unit variance and
-    closed laterals.
+    Official: prompts start so small, and the lateral connections so large, that without pre-trained
+    weights the prompt drowns and the tasks never part. `scratch_init` starts with prompts of unit
+    variance, closed laterals and faint RGB heads.
     """
     for module in model.modules():
         if isinstance(module, nn.Linear):
@@ -189,3 +187,7 @@ def init_weights(model: UPOCR, scratch_init: bool) -> None:
     for lateral in model.decoder.lateral_connection_list:
         nn.init.zeros_(lateral[-1].weight)
         nn.init.zeros_(lateral[-1].bias)
+    # Full-size heads start with noisy pictures: unlearning them also kills the path of the prompt.
+    for head in (*model.decoder.intermediate_convs, model.decoder.output_conv):
+        head.weight.mul_(0.03)
+        nn.init.zeros_(head.bias)

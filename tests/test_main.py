@@ -28,9 +28,18 @@ SMALL = [
     *("--swin_enc_num_heads", "1", "1", "2", "2", "--swin_dec_num_heads", "2", "2", "1", "1", "1"),
     *("--swin_dec_depths", "1", "1", "1", "1", "1", "--swin_enc_window_size", "4"),
 ]
-COMMON = ["--device", "cpu", "--pix2pix_size", "64", "--num_workers", "0"]
+COMMON = ["--device", "cpu", "--num_workers", "0"]
 TRAINING = [
-    *(*COMMON, *SMALL, "--data_cfg_paths", *TRAIN, "--vgg16_weights", "random"),
+    *(
+        *COMMON,
+        *SMALL,
+        "--pix2pix_size",
+        "64",
+        "--data_cfg_paths",
+        *TRAIN,
+        "--vgg16_weights",
+        "random",
+    ),
     *("--batch_size", "1", "--iter_per_epoch", "2", "--print_freq", "1", "--scratch_init", "true"),
 ]
 
@@ -132,6 +141,7 @@ def test_trained_checkpoint_is_evaluated_without_further_options(command, checkp
     for record, task in zip(metrics.values(), TASKS, strict=True):
         assert record["task"] == task
         assert record["checkpoint"] == str(checkpoint)
+        assert record["image_size"] == 64  # as it was trained
         assert record["protocol"]
     counts = {name: metrics[name]["num_images"] for name in NAMES}
     assert counts == {"SCUT-EnsText": 3, "Tampered-IC13": 2, "TextSeg": 1}
@@ -170,7 +180,7 @@ def official_checkpoint(path: Path, keys: dict[str, list], **extra: object) -> N
 def test_official_checkpoint_is_evaluated(command, state_dict_keys, tmp_path):
     official_checkpoint(tmp_path / "official.pth", state_dict_keys["tiny"])
     command(
-        *(*COMMON, "--eval", "true", "--resume", tmp_path / "official.pth"),
+        *(*COMMON, "--eval", "true", "--resume", tmp_path / "official.pth", "--pix2pix_size", "64"),
         *("--eval_data_cfg_path", EVAL[2], "--output_dir", tmp_path / "out"),
     )
     metrics = json.loads((tmp_path / "out" / "metrics.json").read_text())
@@ -192,7 +202,7 @@ def test_official_checkpoint_starts_training(command, state_dict_keys, tmp_path,
             "--epochs",
             "9" if "res" in option else "1",
         ),
-        *("--lr", "1e-9", "--warmup_min_lr", "1e-9", "--min_lr", "1e-9"),
+        *("--lr", "1e-9", "--warmup_min_lr", "1e-9", "--min_lr", "1e-9", "--pix2pix_size", "64"),
     )
     written = torch.load(tmp_path / "out" / "checkpoint_last.pth", weights_only=True)
     assert written["epoch"] == (8 if option == "--resume" else 0)
@@ -281,6 +291,8 @@ def test_defaults_are_those_of_the_official_command_line(tmp_path):
     other = {"data_cfg_paths", "output_dir", "eval_data_cfg_path", "device"}
     for name in set(official) - gone - other:
         resolved = ours[name]
+        if name == "pix2pix_size":
+            resolved = main.IMAGE_SIZE
         if name in main.ARCHITECTURE:
             resolved = main.VARIANTS["upocr"][main.ARCHITECTURE[name]]
         assert resolved == official[name], name

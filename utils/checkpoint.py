@@ -15,6 +15,7 @@ from models import TASKS, UPOCR, VARIANTS, build_upocr
 from utils.weights import CheckpointError, read_file
 
 DERIVED = ("relative_coords_table", "relative_position_index", "attn_mask")
+IMAGE_SIZE = 512  # of the paper
 PROMPTS = "task_prompt.task_embedding.weight"
 # Official command line -> our architecture options, where the names differ.
 OFFICIAL_OPTIONS = {
@@ -34,6 +35,7 @@ class Checkpoint:
         model: parameter name -> tensor, without derived buffers and without VGG16.
         architecture: the numbers `build_upocr` takes.
         tasks: task of each prompt row.
+        image_size: side of the images in training, in pixels.
         vgg16: `vgg16.*` weights of an official training file, else empty.
         training: `optimizer`, `scaler`, `epoch`, `loader`, `rng`, `best`, as far as the file has
             them.
@@ -43,6 +45,7 @@ class Checkpoint:
     model: dict[str, Tensor]
     architecture: dict[str, Any]
     tasks: tuple[str, ...]
+    image_size: int = IMAGE_SIZE
     vgg16: dict[str, Tensor] = field(default_factory=dict)
     training: dict[str, Any] = field(default_factory=dict)
 
@@ -105,6 +108,7 @@ def load_checkpoint(path: str | Path) -> Checkpoint:
         model={k: v for k, v in state.items() if not _is_derived(k) and not k.startswith("vgg16.")},
         architecture=content.get("architecture") or _infer_architecture(state, content, path),
         tasks=tuple(content.get("tasks", TASKS)),
+        image_size=content.get("image_size", IMAGE_SIZE),
         vgg16={key: value for key, value in state.items() if key.startswith("vgg16.")},
         training=_training_state(content),
     )

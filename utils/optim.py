@@ -13,7 +13,7 @@ def parameter_groups(
     it.
 
     Official: weight decay holds for every parameter, norms and biases included. `lr_ratio` lets
-        `set_lr` scale.
+    `set_lr` scale.
     """
     named = [(n, p) for n, p in model.named_parameters() if p.requires_grad]
     encoder = [p for name, p in named if name.startswith("encoder.")]

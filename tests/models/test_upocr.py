@@ -78,6 +78,9 @@ def test_nano_is_small_and_starts_from_scratch():
     prompts = nano.task_prompt.task_embedding.weight
     assert 0.9 < prompts.std().item() < 1.1
     assert all(not lateral[-1].weight.any() for lateral in nano.decoder.lateral_connection_list)
+    outputs = nano(IMAGES[:1].expand(3, -1, -1, -1), list(TASKS))[-1]
+    assert 0 < outputs.abs().max() < 0.1  # nearly black, yet not the same for two tasks
+    assert (outputs[0] - outputs[1]).abs().mean() > 1e-4
 
 
 def test_paper_variants_start_as_the_reference():

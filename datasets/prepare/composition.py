@@ -1,0 +1,281 @@
+"""Composition: which texts a scene gets, how large, how turned, and where they stand."""
+
+from dataclasses import dataclass, replace
+
+import cv2
+import numpy as np
+
+from datasets.prepare.backgrounds import Background
+from datasets.prepare.chance import between, coin, log_between, pick, pick_weighted
+from datasets.prepare.corpus import draw_number, draw_words
+from datasets.prepare.fonts import Face, FontBook, covers
+from datasets.prepare.geometry import Bend, Warp
+from datasets.prepare.lettering import Style, draw_colour, draw_style, faint_colour
+from datasets.prepare.panels import draw_panel
+from datasets.prepare.scene import Region, Scene, SceneWord, clipped, grown, region_of
+from datasets.prepare.typesetting import Arrangement, Block, Line, Setting
+
+LEAST_HEIGHT, GREATEST_HEIGHT = 8, 200  # pixels of letters; the greatest in pictures of 512 pixels
+_LETTER_HEIGHT = 0.72  # of the em, roughly: sizes are drawn as letter heights
+_WIDEST = 0.94  # of the picture
+_PLACES_TRIED, _WORDS_TRIED = 10, 8
+_VERTICAL_SCRIPTS = ("chinese", "japanese", "korean")
+_TRACKED_SCRIPTS = ("latin", "cyrillic", "greek")
+
+
+@dataclass(frozen=True)
+class Habits:
+    """What a task wants of its scenes.
+
+    Args:
+        upright: only small turns and no bends, so that axis-aligned boxes of words hardly overlap.
+        illegible: share of bare texts that are painted too faintly to read.
+        empty: share of scenes without text.
+        crowd: most bare texts in a scene.
+        small: share of bare texts that are rather small; the others are rather large.
+        least_height: of letters, pixels.
+    """
+
+    upright: bool = False
+    illegible: float = 0.0
+    empty: float = 0.06
+    crowd: int = 4
+    small: float = 0.66
+    least_height: float = LEAST_HEIGHT
+
+
+@dataclass(frozen=True)
+class Draft:
+    """A text that is set and turned; `warp` has its centre where the text is to stand."""
+
+    block: Block
+    warp: Warp
+    script: str
+    height: float
+
+
+class Composer:
+    """Fills one scene with text.
+
+    Args:
+        rng: all draws come from it.
+        background: of the scene.
+        fonts: to write with.
+        habits: of the task.
+    """
+
+    def __init__(
+        self, rng: np.random.Generator, background: Background, fonts: FontBook, habits: Habits
+    ) -> None:
+        self.rng = rng
+        self.fonts = fonts
+        self.habits = habits
+        self.scene = Scene.on(background)
+
+    def compose(self) -> Scene:
+        """Put up signs and bare texts, or (at the habit's share) signs without a letter."""
+        signs = [
+            self._put_up_sign() for _ in range(pick_weighted(self.rng, {0: 0.4, 1: 0.42, 2: 0.18}))
+        ]
+        signs = [sign for sign in signs if sign]
+        if coin(self.rng, self.habits.empty):
+            return self.scene
+        for sign in signs:
+            self.write(sign)
+        least = 0 if signs else 1
+        for _ in range(int(self.rng.integers(least, self.habits.crowd + 1))):
+            self.add_bare_text()
+        return self.scene
+
+    def add_bare_text(self) -> list[SceneWord]:
+        """A text painted on whatever is there; no word if there is no room."""
+        greatest = GREATEST_HEIGHT * self.scene.size / 512
+        heights = [log_between(self.rng, self.habits.least_height, greatest) for _ in range(2)]
+        height = min(heights) if coin(self.rng, self.habits.small) else max(heights)
+        draft = self.draft(self._draw_lines(height), height)
+        placed = self.place(draft, margin=self._reach(height)) if draft else None
+        return self.write(placed, faint=coin(self.rng, self.habits.illegible)) if placed else []
+
+    def write(
+        self, draft: Draft, faint: bool = False, style: Style | None = None
+    ) -> list[SceneWord]:
+        """Paint a placed text in a legible colour, or in one that is too `faint` to read."""
+        left, top, right, bottom = clipped(region_of(draft.warp), self.scene.size)
+        surface = self.scene.clean[top:bottom, left:right]
+        if style is None and faint:
+            colour = faint_colour(self.rng, surface)
+            style = draw_style(self.rng, colour, draft.height).plain()
+        elif style is None:
+            style = draw_style(self.rng, draw_colour(self.rng, surface, contrast=65), draft.height)
+        return self.scene.add_text(draft.block, draft.warp, style, draft.script)
+
+    def place(self, draft: Draft, margin: int = 3) -> Draft | None:
+        """The draft at a free, rather calm place, which is then taken; None without one."""
+        left, top, right, bottom = grown(region_of(draft.warp), margin)
+        width, height, size = right - left, bottom - top, self.scene.size
+        if width > size or height > size:
+            return None
+        corners = self.rng.integers((size - width + 1, size - height + 1), size=(_PLACES_TRIED, 2))
+        regions = [(int(x), int(y), int(x) + width, int(y) + height) for x, y in corners]
+        regions = [region for region in regions if self.scene.is_free(region)]
+        if not regions:
+            return None
+        region = min(regions, key=self._unrest) if coin(self.rng, 0.85) else regions[0]
+        self.scene.occupy(region)
+        shift = np.array(region[:2]) - (left, top)
+        return replace(draft, warp=draft.warp.moved_to(tuple(draft.warp.center + shift)))
+
+    def draft(
+        self, lines: tuple[str, list[Line]] | None, height: float, pad: float = 0.0
+    ) -> Draft | None:
+        """Set and turn lines with letters of `height` pixels, smaller if they would not fit.
+
+        `pad` is an empty margin in em. None if there are no lines or no room.
+        """
+        if lines is None:
+            return None
+        script, rows = lines
+        setting = self._draw_setting(script, rows, height / _LETTER_HEIGHT)
+        angle, tilt, bends = self._draw_turn(), self._draw_tilt(), self._draw_bend()
+        for _ in range(3):
+            text = Arrangement(rows, setting)
+            margin, bend = _bend_margin(text.canvas, bends, round(pad * setting.size * text.scale))
+            canvas = (text.canvas[0] + 2 * margin, text.canvas[1] + 2 * margin)
+            warp = Warp(canvas, bend, text.scale, angle, tilt)
+            left, top, right, bottom = warp.bounds()
+            excess = max(right - left, bottom - top) / (_WIDEST * self.scene.size)
+            if excess <= 1:
+                block = text.draw().padded(margin)
+                return Draft(block, warp, script, setting.size * _LETTER_HEIGHT)
+            setting = replace(setting, size=0.97 * setting.size / excess)
+            if setting.size * _LETTER_HEIGHT < self.habits.least_height:
+                return None
+        return None
+
+    def draw_words(self, script: str, face: Face, count: int) -> tuple[str, ...] | None:
+        """Words whose every character the face has; None if it has none after some tries."""
+        for _ in range(_WORDS_TRIED):
+            words = draw_words(self.rng, script, count)
+            if all(covers(face.path, word) for word in words):
+                return tuple(words)
+        number = draw_number(self.rng)
+        return (number,) if covers(face.path, number) else None
+
+    def _draw_lines(self, height: float) -> tuple[str, list[Line]] | None:
+        script = self.fonts.draw_script(self.rng)
+        face = self.fonts.draw_face(self.rng, script)
+        relative = height * 512 / self.scene.size
+        most_lines, most_words = (4, 4) if relative < 18 else (3, 3) if relative < 45 else (1, 2)
+        rows = [
+            self.draw_words(script, face, int(self.rng.integers(1, most_words + 1)))
+            for _ in range(int(self.rng.integers(1, most_lines + 1)))
+        ]
+        lines = [Line(words, face.path) for words in rows if words]
+        return (script, lines) if lines else None
+
+    def _put_up_sign(self) -> Draft | None:
+        height = log_between(
+            self.rng, max(12, self.habits.least_height), 110 * self.scene.size / 512
+        )
+        draft = self.draft(self._draw_sign_lines(height), height, pad=between(self.rng, 0.35, 1.0))
+        placed = self.place(draft, margin=8) if draft else None
+        if placed:
+            left, top, right, bottom = clipped(region_of(placed.warp), self.scene.size)
+            surface = self.scene.clean[top:bottom, left:right]
+            panel = draw_panel(self.rng, surface, bent=placed.warp.bend.kind == "arc")
+            self.scene.add_panel(self.rng, panel, placed.warp)
+        return placed
+
+    def _draw_sign_lines(self, height: float) -> tuple[str, list[Line]] | None:
+        script = self.fonts.draw_script(self.rng)
+        face = self.fonts.draw_face(self.rng, script)
+        title = self.draw_words(script, face, int(self.rng.integers(1, 4)))
+        if title is None:
+            return None
+        lines = [Line(title, face.path)]
+        smallest = self.habits.least_height / height
+        for _ in range(int(self.rng.integers(0, 4))):
+            size = max(smallest, between(self.rng, 0.3, 0.75))
+            line = self._draw_small_line(script, face, size)
+            lines += [line] if line and size < 1 else []
+        return script, lines
+
+    def _draw_small_line(self, script: str, face: Face, size: float) -> Line | None:
+        # Signs in another script often repeat themselves in Latin letters.
+        if "latin" in self.fonts.scripts and script != "latin" and coin(self.rng, 0.5):
+            script = "latin"
+            face = face if script in face.scripts else self.fonts.draw_face(self.rng, script)
+        elif coin(self.rng, 0.25):
+            face = self.fonts.draw_face(self.rng, script)
+        words = self.draw_words(script, face, int(self.rng.integers(1, 5)))
+        return Line(words, face.path, size) if words else None
+
+    def _draw_setting(self, script: str, lines: list[Line], size: float) -> Setting:
+        square = script in _VERTICAL_SCRIPTS and not any(
+            word.isascii() for line in lines for word in line.words
+        )
+        tracked = script in _TRACKED_SCRIPTS and coin(self.rng, 0.2)
+        return Setting(
+            size,
+            align=pick(self.rng, ("left", "center", "center", "right")),
+            leading=between(self.rng, 1.15, 1.6),
+            tracking=between(self.rng, 0.02, 0.2) if tracked else 0.0,
+            word_space=between(self.rng, 0.28, 0.45),
+            vertical=square and coin(self.rng, 0.25),
+        )
+
+    def _draw_turn(self) -> float:
+        if self.habits.upright:
+            return float(np.clip(self.rng.normal(0, 0.03), -0.09, 0.09))
+        if coin(self.rng, 0.72):
+            return float(self.rng.normal(0, 0.05))
+        return (
+            between(self.rng, -0.5, 0.5)
+            if coin(self.rng, 0.8)
+            else between(self.rng, -np.pi, np.pi)
+        )
+
+    def _draw_tilt(self) -> tuple[float, float]:
+        most = 0.12 if self.habits.upright else 0.45
+        return between(self.rng, -most, most), between(self.rng, -most, most)
+
+    def _draw_bend(self) -> Bend:
+        kind = (
+            "none"
+            if self.habits.upright
+            else pick_weighted(self.rng, {"none": 0.86, "arc": 0.1, "wave": 0.04})
+        )
+        if kind == "arc":
+            return Bend(kind, between(self.rng, 0.5, 2.6) * (1 if coin(self.rng, 0.75) else -1))
+        return (
+            Bend(kind, between(self.rng, 0.06, 0.2), between(self.rng, 0, 2 * np.pi))
+            if kind == "wave"
+            else Bend()
+        )
+
+    def _reach(self, height: float) -> int:
+        # Effects extend by up to a third of the letters' height; see draw_style.
+        return 3 + round(0.2 * height)
+
+    def _unrest(self, region: Region) -> float:
+        # How much light and dark meet there: text stands on one surface, not across an edge.
+        left, top, right, bottom = region
+        sample = np.ascontiguousarray(self.scene.clean[top:bottom:4, left:right:4])
+        return float(cv2.meanStdDev(sample)[1].sum())
+
+
+def _bend_margin(canvas: tuple[int, int], bend: Bend, pad: int) -> tuple[int, Bend]:
+    """Margin of a canvas (height, width) for a bend and `pad`, and the bend as it then is."""
+    height, width = canvas
+    if bend.kind == "arc" and width > 2.5 * height:
+        # The inner edge of a ring may not shrink to a point: the radius stays above 0.9 heights.
+        most = width / (0.9 * height)
+        amount = float(np.clip(bend.amount, -most, most))
+        rise = round(
+            width * abs(np.tan(amount / 8)) * 1.1
+        )  # how far the ends leave the middle's line
+        margin = rise + pad if pad else 2
+        return margin, replace(bend, amount=amount * (width + 2 * margin) / width)
+    if bend.kind == "wave":
+        return max(pad, round(2 * bend.amount * height)), bend
+    return pad, Bend()

@@ -1,0 +1,148 @@
+"""Geometry: from the flat canvas of a text to the photograph, bent and in perspective."""
+
+import copy
+from dataclasses import dataclass
+
+import cv2
+import numpy as np
+
+
+@dataclass(frozen=True)
+class Bend:
+    """How the canvas is bent before it is seen in perspective.
+
+    Args:
+        kind: none, arc (letters on a circle) or wave (a banner in the wind).
+        amount: arc: the angle in radians that the canvas' width spans, positive when the middle is
+            highest;
+            wave: height of the wave in canvas heights.
+        phase: of the wave, in radians.
+    """
+
+    kind: str = "none"
+    amount: float = 0.0
+    phase: float = 0.0
+
+
+class Warp:
+    """Map between canvas pixels and pixels of the photograph, both ways and exact.
+
+    Args:
+        canvas: (height, width) of the canvas.
+        bend: see `Bend`.
+        scale: canvas pixels per pixel of the photograph.
+        angle: rotation in the photograph, radians.
+        tilt: perspective, (horizontal, vertical), about -0.3 to 0.3.
+        center: (x, y) of the canvas' centre in the photograph.
+    """
+
+    def __init__(
+        self,
+        canvas: tuple[int, int],
+        bend: Bend,
+        scale: float,
+        angle: float = 0.0,
+        tilt: tuple[float, float] = (0.0, 0.0),
+        center: tuple[float, float] = (0.0, 0.0),
+    ) -> None:
+        self.canvas = canvas
+        self.bend = bend
+        self._matrix = _perspective(canvas, scale, angle, tilt)
+        self._inverse = np.linalg.inv(self._matrix)
+        self.center = np.array(center, dtype=np.float64)
+        self._reach = self._corners_from_center()
+
+    def moved_to(self, center: tuple[float, float]) -> "Warp":
+        """The same warp with another centre."""
+        other = copy.copy(self)
+        other.center = np.array(center, dtype=np.float64)
+        return other
+
+    def unbent(self) -> "Warp":
+        """The same view of the flat canvas, without the bend: for the plate behind the letters."""
+        other = copy.copy(self)
+        other.bend = Bend()
+        other._reach = other._corners_from_center()
+        return other
+
+    def forward(self, points: np.ndarray) -> np.ndarray:
+        """Canvas points (N, 2), x and y, to points of the photograph (N, 2)."""
+        x, y = self._bent(*np.asarray(points, dtype=np.float64).T)
+        return _apply(self._matrix, x, y) + self.center
+
+    def outline(self, box: tuple[float, float, float, float], steps: int = 8) -> np.ndarray:
+        """A canvas box as a polygon (N, 2): 4 vertices, 2 * (steps + 1) if it is bent."""
+        left, top, right, bottom = box
+        steps = steps if self.bend.kind != "none" else 1
+        across = np.linspace(left, right, steps + 1)
+        upper = np.stack([across, np.full_like(across, top)], axis=1)
+        lower = np.stack([across[::-1], np.full_like(across, bottom)], axis=1)
+        return self.forward(np.concatenate([upper, lower]))
+
+    def bounds(self) -> tuple[float, float, float, float]:
+        """Left, top, right and bottom of the warped canvas in the photograph."""
+        return tuple((self._reach + np.tile(self.center, 2)).tolist())
+
+    def _corners_from_center(self) -> np.ndarray:
+        height, width = self.canvas
+        polygon = self.outline((0, 0, width, height), steps=24) - self.center
+        return np.concatenate([polygon.min(axis=0), polygon.max(axis=0)])
+
+    def render(self, canvas: np.ndarray, region: tuple[int, int, int, int]) -> np.ndarray:
+        """The canvas (h, w) in a region (left, top, right, bottom) of the photograph, 0 outside."""
+        left, top, right, bottom = region
+        x = np.arange(left, right, dtype=np.float32) - np.float32(self.center[0])
+        y = np.arange(top, bottom, dtype=np.float32)[:, None] - np.float32(self.center[1])
+        m = self._inverse.astype(np.float32)
+        weight = m[2, 0] * x + (m[2, 1] * y + m[2, 2])
+        u = (m[0, 0] * x + (m[0, 1] * y + m[0, 2])) / weight
+        v = (m[1, 0] * x + (m[1, 1] * y + m[1, 2])) / weight
+        u, v = self._flat(u, v)
+        return cv2.remap(canvas, u.astype(np.float32), v.astype(np.float32), cv2.INTER_LINEAR)
+
+    def _bent(self, x: np.ndarray, y: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        height, width = self.canvas
+        if self.bend.kind == "wave":
+            return x, y + self._wave(x)
+        if self.bend.kind == "arc":
+            radius = width / self.bend.amount  # negative: the middle is lowest
+            angle = (x - width / 2) / radius
+            reach = radius + height / 2 - y
+            return width / 2 + reach * np.sin(angle), height / 2 + radius - reach * np.cos(angle)
+        return x, y
+
+    def _flat(self, x: np.ndarray, y: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        height, width = self.canvas
+        if self.bend.kind == "wave":
+            return x, y - self._wave(x)
+        if self.bend.kind == "arc":
+            radius = width / self.bend.amount
+            across, down = x - width / 2, height / 2 + radius - y
+            sign = np.sign(radius)
+            angle = np.arctan2(sign * across, sign * down)
+            return width / 2 + radius * angle, height / 2 + radius - sign * np.hypot(across, down)
+        return x, y
+
+    def _wave(self, x: np.ndarray) -> np.ndarray:
+        height, width = self.canvas
+        return self.bend.amount * height * np.sin(2 * np.pi * x / width + self.bend.phase)
+
+
+def _perspective(
+    canvas: tuple[int, int], scale: float, angle: float, tilt: tuple[float, float]
+) -> np.ndarray:
+    """Homography from canvas pixels to pixels around the canvas' centre."""
+    height, width = canvas
+    to_center = np.array([[1, 0, -width / 2], [0, 1, -height / 2], [0, 0, 1]])
+    longest = max(height, width)
+    seen = np.array(
+        [[1 / scale, 0, 0], [0, 1 / scale, 0], [tilt[0] / longest, tilt[1] / longest, 1]]
+    )
+    cosine, sine = np.cos(angle), np.sin(angle)
+    turn = np.array([[cosine, -sine, 0], [sine, cosine, 0], [0, 0, 1]])
+    return turn @ seen @ to_center
+
+
+def _apply(matrix: np.ndarray, x: np.ndarray, y: np.ndarray) -> np.ndarray:
+    points = matrix @ np.stack([x, y, np.ones_like(x)])
+    return (points[:2] / points[2]).T

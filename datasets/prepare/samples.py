@@ -1,0 +1,221 @@
+"""Samples: one picture with exact labels for each of the three tasks."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from datasets.prepare.backgrounds import Background, draw_background
+from datasets.prepare.camera import Camera, draw_camera, expose, through_jpeg
+from datasets.prepare.chance import between, coin, pick_weighted
+from datasets.prepare.composition import Composer, Habits
+from datasets.prepare.fonts import FontBook
+from datasets.prepare.scene import (
+    GENUINE,
+    GLYPH_COVERAGE,
+    TAMPERED,
+    Scene,
+    SceneWord,
+    only,
+    take,
+    through_lens,
+    too_blurred,
+)
+from datasets.prepare.tampering import FORGERS, Forgery, can_be_forged, forge
+from datasets.prepare.twins import Workshop, add_twin
+
+GLYPH, EFFECT, ILLEGIBLE = 100, 200, 255  # values of TextSeg's label files
+_MASK_MARGIN = 2  # pixels around a word in the removal mask, as annotators leave them
+_FORGERIES = {1: 0.15, 2: 0.3, 3: 0.35, 4: 0.2}  # how many are planned, and how often
+_HONEST = 0.15  # share of photographs without a forgery
+
+
+@dataclass(frozen=True)
+class Materials:
+    """What scenes are made of.
+
+    Args:
+        photographs: paths of the backgrounds.
+        fonts: to write with.
+        size: side of the pictures in pixels.
+        avoid_text: whether crops of photographs with text-like structure are avoided.
+    """
+
+    photographs: Sequence[Path]
+    fonts: FontBook
+    size: int
+    avoid_text: bool = True
+
+    def background(self, rng: np.random.Generator) -> Background:
+        """A background for one scene."""
+        return draw_background(rng, self.photographs, self.size, self.avoid_text)
+
+
+@dataclass(frozen=True)
+class RemovalSample:
+    """Text removal: `image` and `label` uint8 (S, S, 3), equal where `mask` uint8 (S, S) is 255."""
+
+    image: np.ndarray
+    label: np.ndarray
+    mask: np.ndarray
+    record: dict
+
+
+@dataclass(frozen=True)
+class SegmentationSample:
+    """Text segmentation: `image` uint8 (S, S, 3) and `label` uint8 (S, S).
+
+    Where `label` is 0 the image shows the bare background. It is still to be compressed with
+    `camera`.
+    """
+
+    image: np.ndarray
+    label: np.ndarray
+    camera: Camera
+    record: dict
+
+
+@dataclass(frozen=True)
+class Box:
+    """A word's box, left, top, right, bottom in pixels, both corners included."""
+
+    corners: tuple[int, int, int, int]
+    label: int
+
+    def line(self) -> str:
+        """The line `x1,y1,x2,y2,class` of an annotation file."""
+        return ",".join(map(str, (*self.corners, self.label)))
+
+
+@dataclass(frozen=True)
+class DetectionSample:
+    """Tampered text detection: `image` and the photograph `before` the forgeries, uint8 (S, S, 3).
+
+    Genuine boxes come first, so that painting the boxes in order leaves every tampered pixel
+    tampered. The picture is still to be compressed with JPEG quality `quality`.
+    """
+
+    image: np.ndarray
+    before: np.ndarray
+    boxes: tuple[Box, ...]
+    quality: int
+    record: dict
+
+
+def removal_sample(rng: np.random.Generator, materials: Materials) -> RemovalSample:
+    """A photograph with text, the same without, and the mask of its words."""
+    background = materials.background(rng)
+    scene = Composer(rng, background, materials.fonts, Habits()).compose()
+    camera = draw_camera(rng, background.softness)
+    changed = scene.visible(camera) | scene.word_mask(scene.words, _MASK_MARGIN + camera.reach())
+    clean, image = expose(rng, through_lens(scene, camera, changed), camera)
+    clean, image = through_jpeg(clean, camera), through_jpeg(image, camera)
+    # JPEG's ringing around letters reaches beyond the mask; there both are the picture without
+    # text.
+    image = only(changed, image, clean)
+    mask = np.where(changed, np.uint8(0), np.uint8(255))
+    return RemovalSample(image, clean, mask, _record(scene, camera, scene.words))
+
+
+def segmentation_sample(rng: np.random.Generator, materials: Materials) -> SegmentationSample:
+    """A photograph with text and the class of every pixel, see `segmentation_label`."""
+    background = materials.background(rng)
+    habits = Habits(illegible=0.08, small=0.2)  # TextSeg shows larger text than the others
+    scene = Composer(rng, background, materials.fonts, habits).compose()
+    camera = draw_camera(rng, background.softness)
+    for word in scene.words:
+        word.legible = word.legible and not too_blurred(word, camera)
+    label = segmentation_label(scene, camera)
+    _, image = through_lens(scene, camera, label != 0)
+    image = expose(rng, [image], camera)[0]
+    return SegmentationSample(image, label, camera, _record(scene, camera, scene.words))
+
+
+def segmentation_label(scene: Scene, camera: Camera) -> np.ndarray:
+    """Label (S, S) of a scene seen through a camera: 100 letter, 200 effect, 255 illegible, else 0.
+
+    Letters are where the ink covers enough of the pixel before the lens blurs it; what is visible
+    besides (shadows, outlines, glows, and the soft rim of letters) counts as effect.
+    """
+    glyph = scene.ink >= GLYPH_COVERAGE * 255
+    label = np.where(scene.visible(camera), np.uint8(EFFECT), np.uint8(0))
+    label[glyph] = GLYPH
+    illegible = [word for word in scene.words if not word.legible]
+    label[scene.word_mask(illegible, margin=1)] = ILLEGIBLE
+    return label
+
+
+def detection_sample(rng: np.random.Generator, materials: Materials) -> DetectionSample:
+    """A photograph with genuine and forged words, and a genuine look-alike for every forgery."""
+    background = materials.background(rng)
+    composer = Composer(
+        rng, background, materials.fonts, Habits(upright=True, least_height=11, crowd=2)
+    )
+    scene = composer.compose()
+    camera = draw_camera(rng, background.softness)
+    workshop = Workshop(rng, composer, materials.photographs, camera)
+    plans = _plan_forgeries(workshop)
+    before = take(rng, scene.image, camera)
+    workshop.picture = before.copy()
+    # A photograph without forgeries keeps the look-alikes: they are what it must not be blamed for.
+    honest = coin(rng, _HONEST)
+    forgeries = [] if honest else [forge(workshop, kind, word) for kind, word in plans]
+    forgeries = [forgery for forgery in forgeries if forgery]
+    quality = int(between(rng, 70, 97))
+    boxes = _boxes(scene, forgeries)
+    record = _record(scene, camera, _remaining(scene.words, forgeries)) | {
+        "forgeries": [_forgery_record(forgery) for forgery in forgeries],
+        "final_jpeg_quality": quality,
+    }
+    return DetectionSample(workshop.picture, before, boxes, quality, record)
+
+
+def _plan_forgeries(workshop: Workshop) -> list[tuple[str, SceneWord]]:
+    """Words to forge and the kind of each; a twin of every kind is added to the scene."""
+    rng = workshop.rng
+    words = [word for word in workshop.scene.words if can_be_forged(word)]
+    order = rng.permutation(len(words))[: pick_weighted(rng, _FORGERIES)]
+    kinds = rng.permutation(list(FORGERS))[: len(order)]
+    plans = [(str(kind), words[place]) for kind, place in zip(kinds, order, strict=True)]
+    return [(kind, word) for kind, word in plans if add_twin(workshop, kind, word)]
+
+
+def _remaining(words: Sequence[SceneWord], forgeries: Sequence[Forgery]) -> list[SceneWord]:
+    gone = {id(forgery.replaced) for forgery in forgeries}
+    return [word for word in words if id(word) not in gone]
+
+
+def _boxes(scene: Scene, forgeries: Sequence[Forgery]) -> tuple[Box, ...]:
+    genuine = [Box(word.box(scene.size), GENUINE) for word in _remaining(scene.words, forgeries)]
+    return (*genuine, *(Box(forgery.box, TAMPERED) for forgery in forgeries))
+
+
+def _record(scene: Scene, camera: Camera, words: Sequence[SceneWord]) -> dict:
+    return {
+        "background": scene.background,
+        "camera": {
+            "defocus": round(camera.defocus, 2),
+            "motion": round(camera.motion[0], 1),
+            "read_noise": round(camera.read_noise, 2),
+            "jpeg_quality": camera.quality,
+        },
+        "words": [_word_record(word, scene.size) for word in words],
+    }
+
+
+def _word_record(word: SceneWord, size: int) -> dict:
+    record = {
+        "text": word.text,
+        "script": word.script,
+        "font": Path(word.font).name or "Pillow built-in",
+        "box": word.box(size),
+        "height": round(word.height, 1),
+        "legible": word.legible,
+    }
+    return record | ({"twin_of": word.kind} if word.kind else {})
+
+
+def _forgery_record(forgery: Forgery) -> dict:
+    replaced = forgery.replaced.text if forgery.replaced else None
+    return {"kind": forgery.kind, "text": forgery.text, "box": forgery.box, "replaced": replaced}

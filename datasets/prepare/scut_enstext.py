@@ -1,0 +1,128 @@
+"""Arrange SCUT-EnsText and make its masks: `python -m datasets.prepare.scut_enstext`."""
+
+import argparse
+import re
+from collections.abc import Sequence
+from pathlib import Path
+
+import cv2
+import numpy as np
+from tqdm import tqdm
+
+from datasets.base import list_files, partner
+from utils.cli import run
+from utils.image import read_rgb, write_png
+
+SPLITS = ("train", "test")
+# As delivered -> as the data set class reads them.
+RENAMED = {"all_images": "image", "all_labels": "label"}
+ANNOTATIONS = ("all_gts", "gts", "gt")
+TEXT, BACKGROUND = 0, 255
+
+Polygon = np.ndarray  # (N, 2) int32, x and y in pixels
+
+
+def prepare(root: Path) -> dict[str, int]:
+    """Arrange `root/{train,test}` as image, label, mask; returns the masks made per split.
+
+    A folder `all_images` or `all_labels` is renamed; annotations stay where they are. Masks are
+    made from the polygons in `all_gts`, one text file per image. Raises ValueError naming what is
+    missing or wrong.
+    """
+    splits = [split for split in SPLITS if (root / split).is_dir()]
+    if not splits:
+        raise ValueError(f"{root}: no folder {' or '.join(SPLITS)} in here")
+    return {split: _prepare_split(root / split) for split in splits}
+
+
+def _prepare_split(folder: Path) -> int:
+    for delivered, name in RENAMED.items():
+        _rename(folder / delivered, folder / name)
+    images = list_files(folder / "image")
+    labels = list_files(folder / "label")
+    annotations = next((folder / name for name in ANNOTATIONS if (folder / name).is_dir()), None)
+    if annotations is None:
+        raise ValueError(f"{folder / ANNOTATIONS[0]}: missing folder, the masks are made from it")
+    texts = list_files(annotations, (".txt",))
+    pairs = [
+        (
+            image,
+            partner(labels, folder / "label", stem, image),
+            partner(texts, annotations, stem, image),
+        )
+        for stem, image in images.items()
+    ]
+    for image, _, text in tqdm(pairs, desc=folder.name, unit="mask"):
+        width, height = read_rgb(image).size
+        _write_mask(folder / "mask", image.stem, draw_mask(read_polygons(text), (height, width)))
+    return len(pairs)
+
+
+def _rename(source: Path, target: Path) -> None:
+    if not source.is_dir():
+        return
+    if target.exists():
+        raise ValueError(f"{source}: cannot be renamed, {target} is there too")
+    source.rename(target)
+
+
+def _write_mask(folder: Path, stem: str, mask: np.ndarray) -> None:
+    others = [folder / f"{stem}{suffix}" for suffix in (".jpg", ".jpeg", ".bmp")]
+    for other in others:
+        if other.is_file():
+            raise ValueError(
+                f"{other}: another mask of this image is here, delete or move {folder}"
+            )
+    write_png(folder / f"{stem}.png", mask)
+
+
+def read_polygons(path: Path) -> list[Polygon]:
+    """Polygons of an annotation file, `x1,y1,x2,y2,x3,y3,...` a line; an empty file has none.
+
+    They have three vertices or more. A transcription after the numbers is passed over. Raises
+    ValueError naming the file and the line for anything else.
+    """
+    try:
+        lines = path.read_text(encoding="utf-8-sig", errors="replace").splitlines()
+    except OSError as error:
+        raise ValueError(f"{path}: cannot read this annotation ({error.strerror})") from None
+    numbered = enumerate(lines, start=1)
+    return [_parse_polygon(line, f"{path}:{number}") for number, line in numbered if line.strip()]
+
+
+def _parse_polygon(line: str, place: str) -> Polygon:
+    parts = [part.strip() for part in line.split(",")]
+    numbers = []
+    for part in parts:
+        if not re.fullmatch(r"-?\d+(\.\d+)?", part):
+            break
+        numbers.append(float(part))
+    # An odd count is a coordinate that lacks, unless the last one is a transcription like "2019".
+    if len(numbers) < 6 or len(numbers) == 7:
+        raise ValueError(f"{place}: {line[:80]!r} is not x1,y1,x2,y2,x3,y3,...")
+    even = len(numbers) - len(numbers) % 2
+    return np.round(np.array(numbers[:even]).reshape(-1, 2)).astype(np.int32)
+
+
+def draw_mask(polygons: Sequence[Polygon], shape: tuple[int, int]) -> np.ndarray:
+    """Mask uint8 (H, W) of the filled polygons with their edges: 0 text, 255 background."""
+    mask = np.full(shape, BACKGROUND, dtype=np.uint8)
+    for polygon in polygons:
+        cv2.fillPoly(mask, [polygon], TEXT)
+    return mask
+
+
+def main() -> None:
+    """The command."""
+    parser = argparse.ArgumentParser(
+        prog="python -m datasets.prepare.scut_enstext",
+        description="Arrange SCUT-EnsText as delivered and make its masks.",
+    )
+    parser.add_argument("--root", type=Path, required=True, help="folder with train and test in it")
+    options = parser.parse_args()
+    for split, count in prepare(options.root).items():
+        print(f"{options.root / split}: image, label and mask of {count} samples")
+
+
+if __name__ == "__main__":
+    run(main)

@@ -1,0 +1,158 @@
+"""Labels are exact: what a label does not cover has not changed, and what it covers has."""
+
+from dataclasses import replace
+from functools import cache
+
+import cv2
+import numpy as np
+import pytest
+
+from datasets.prepare.backgrounds import Background, shipped_photographs
+from datasets.prepare.camera import draw_camera
+from datasets.prepare.chance import generator
+from datasets.prepare.composition import Composer, Habits
+from datasets.prepare.fonts import FontBook, find_faces
+from datasets.prepare.samples import (
+    DetectionSample,
+    Materials,
+    detection_sample,
+    removal_sample,
+    segmentation_label,
+)
+from datasets.prepare.scene import GENUINE, GLYPH_COVERAGE, TAMPERED, Scene, through_lens
+from datasets.prepare.tampering import FORGERS, can_be_forged, forge
+from datasets.prepare.twins import Workshop, add_twin
+
+SEEDS = range(8)
+
+
+@cache
+def materials() -> Materials:
+    """Photographs and fonts for small pictures."""
+    return Materials(shipped_photographs(), FontBook(find_faces()), size=256)
+
+
+def scene_of(seed: int, habits: Habits) -> Scene:
+    """A scene with text."""
+    rng = generator(seed)
+    return Composer(rng, materials().background(rng), materials().fonts, habits).compose()
+
+
+@pytest.mark.parametrize("seed", SEEDS)
+def test_pair_is_equal_outside_the_mask(seed: int):
+    sample = removal_sample(generator(seed), materials())
+    background = sample.mask == 255
+    assert (sample.image[background] == sample.label[background]).all()
+    assert set(np.unique(sample.mask)) <= {0, 255}
+
+
+@pytest.mark.parametrize("seed", SEEDS)
+def test_text_is_gone_from_the_label(seed: int):
+    sample = removal_sample(generator(seed), materials())
+    changed = (sample.image != sample.label).any(axis=2)
+    assert bool(sample.record["words"]) == bool(changed.any())
+
+
+@pytest.mark.parametrize("seed", SEEDS)
+def test_mask_covers_every_word(seed: int):
+    sample = removal_sample(generator(seed), materials())
+    for word in sample.record["words"]:
+        x1, y1, x2, y2 = word["box"]
+        assert (sample.mask[y1 : y2 + 1, x1 : x2 + 1] == 0).any()
+    assert (sample.mask == 0).any() == bool(sample.record["words"])
+
+
+@pytest.mark.parametrize("seed", SEEDS)
+def test_label_covers_what_the_text_has_changed(seed: int):
+    scene = scene_of(seed, Habits(illegible=0.3, empty=0))
+    changed = (scene.clean != scene.image).any(axis=2)
+    assert (np.maximum(scene.ink, scene.effects)[changed] > 0).all()
+    camera = replace(draw_camera(generator(seed)), defocus=0.5, motion=(0.0, 0.0))
+    label = segmentation_label(scene, camera)
+    clean, image = through_lens(scene, camera, label != 0)
+    assert (clean == image)[label == 0].all()
+    # All but the faintest rim of what changed is labelled, so forcing it equal has hidden nothing.
+    strong = cv2.absdiff(scene.clean, scene.image).max(axis=2) > 24
+    assert (label[strong] != 0).mean() > 0.99
+
+
+@pytest.mark.parametrize("seed", SEEDS)
+def test_letters_are_where_the_ink_is(seed: int):
+    scene = scene_of(seed, Habits(empty=0))
+    for word in scene.words:
+        word.legible = True
+    label = segmentation_label(scene, draw_camera(generator(seed)))
+    assert ((label == 100) == (scene.ink >= GLYPH_COVERAGE * 255)).all()
+    assert set(np.unique(label)) <= {0, 100, 200}
+
+
+def test_illegible_words_are_ignored_as_a_whole():
+    scene = scene_of(3, Habits(empty=0))
+    word = scene.words[0]
+    word.legible = False
+    label = segmentation_label(scene, draw_camera(generator(3)))
+    assert (label[scene.word_mask([word], margin=1)] == 255).all()
+
+
+@cache
+def detection(seed: int) -> DetectionSample:
+    """A sample at the size that the real data set has about."""
+    return detection_sample(generator(seed), replace(materials(), size=512))
+
+
+@pytest.mark.parametrize("seed", SEEDS)
+def test_tampered_pixels_lie_in_tampered_boxes(seed: int):
+    sample = detection(seed)
+    painted = np.zeros(sample.image.shape[:2], dtype=int)
+    for box in sample.boxes:  # in file order, as the data set paints them
+        x1, y1, x2, y2 = box.corners
+        painted[y1 : y2 + 1, x1 : x2 + 1] = box.label
+    changed = (sample.image != sample.before).any(axis=2)
+    assert (painted[changed] == TAMPERED).all()
+    assert changed.any() == any(box.label == TAMPERED for box in sample.boxes)
+
+
+@pytest.mark.parametrize("seed", SEEDS)
+def test_no_box_is_empty_or_outside(seed: int):
+    for box in detection(seed).boxes:
+        x1, y1, x2, y2 = box.corners
+        assert 0 <= x1 < x2 < 512
+        assert 0 <= y1 < y2 < 512
+
+
+@pytest.mark.parametrize("seed", SEEDS)
+def test_every_forgery_has_a_genuine_twin(seed: int):
+    record = detection(seed).record
+    twins = {word.get("twin_of") for word in record["words"]}
+    assert {forgery["kind"] for forgery in record["forgeries"]} <= twins
+
+
+@pytest.mark.parametrize("kind", FORGERS)
+def test_every_kind_forges_and_has_a_twin(kind: str):
+    rng = generator(11)
+    grey = np.full((512, 512, 3), 150, dtype=np.uint8)
+    composer = Composer(
+        rng, Background(grey, "wall", 0), materials().fonts, Habits(upright=True, least_height=14)
+    )
+    while not any(can_be_forged(word) for word in composer.scene.words):
+        composer.add_bare_text()
+    word = next(word for word in composer.scene.words if can_be_forged(word))
+    workshop = Workshop(rng, composer, materials().photographs, draw_camera(rng))
+    twin = add_twin(workshop, kind, word)
+    assert twin
+    assert all(member.label == GENUINE and member.kind == kind for member in twin)
+    assert not any(can_be_forged(member) for member in twin)
+    before = composer.scene.image
+    workshop.picture = before.copy()
+    forgery = forge(workshop, kind, word)
+    x1, y1, x2, y2 = forgery.box
+    changed = (before != workshop.picture).any(axis=2)
+    assert changed.any()
+    changed[y1 : y2 + 1, x1 : x2 + 1] = False
+    assert not changed.any()
+
+
+def test_scenes_without_text_occur():
+    empty = [not scene_of(seed, Habits(empty=0.5)).words for seed in range(6)]
+    assert any(empty)
+    assert not all(empty)
