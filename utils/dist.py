@@ -1,6 +1,7 @@
 """Processes and devices: the only module that knows which accelerator runs and how many."""
 
 import datetime
+import inspect
 import os
 from contextlib import AbstractContextManager
 from typing import Any
@@ -167,9 +168,12 @@ def wrap_model(model: nn.Module, device: torch.device) -> nn.Module:
     """The model with gradients averaged over the processes; the model itself for one process."""
     if not is_distributed():
         return model
+    # Our buffers are constants. Newer releases have another name for the option to leave them alone.
+    parameters = inspect.signature(nn.parallel.DistributedDataParallel).parameters
+    renamed = "forward_sync_buffers" in parameters
     return nn.parallel.DistributedDataParallel(
         model,
         device_ids=[device] if device.type == "cuda" else None,
-        broadcast_buffers=False,  # ours are constants
         gradient_as_bucket_view=True,
+        **{"forward_sync_buffers" if renamed else "broadcast_buffers": False},
     )
