@@ -168,7 +168,7 @@ def wrap_model(model: nn.Module, device: torch.device) -> nn.Module:
     """The model with gradients averaged over the processes; the model itself for one process."""
     if not is_distributed():
         return model
-    # Our buffers are constants. Newer releases have another name for the option to leave them alone.
+    # Our buffers are constants. Newer releases have another name for the option that leaves them.
     parameters = inspect.signature(nn.parallel.DistributedDataParallel).parameters
     renamed = "forward_sync_buffers" in parameters
     return nn.parallel.DistributedDataParallel(
