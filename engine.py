@@ -85,17 +85,23 @@ def train_one_epoch(
 
 
 def check_finite(steps: list[tuple[int, dict[str, float]]], epoch: int, scaled: bool) -> None:
-    """Raise NonFiniteLossError if a loss of these steps is not finite.
+    """Raise NonFiniteLossError if a loss or a gradient of these steps is not finite.
 
     Gradients may overflow in float16: the scaler skips such a step and lowers its factor. So with
     `scaled` only a run of steps without any finite loss is an error.
     """
-    bad = [(step, losses) for step, losses in steps if not math.isfinite(losses["total"])]
+    watched = {"total": "loss"} if scaled else {"total": "loss", "grad_norm": "gradient"}
+    bad = [
+        (step, losses, what)
+        for step, losses in steps
+        for name, what in watched.items()
+        if not math.isfinite(losses[name])
+    ]
     if not bad or (scaled and len(bad) < len(steps)):
         return
-    step, losses = bad[0]
-    terms = format_losses({name: n for name, n in losses.items() if name != "grad_norm"})
-    raise NonFiniteLossError(f"loss is not finite at epoch {epoch}, step {step}: {terms}")
+    step, losses, what = bad[0]
+    terms = format_losses(losses)
+    raise NonFiniteLossError(f"{what} is not finite at epoch {epoch}, step {step}: {terms}")
 
 
 def _log_step(line: str, model: nn.Module, image: Tensor) -> None:

@@ -121,7 +121,12 @@ def _add_data_options(group: argparse._ArgumentGroup) -> None:
         help=f"side of the network's input in pixels; default: as --resume was trained, else "
         f"{IMAGE_SIZE}",
     )
-    add("--num_workers", type=int, default=6, help="loader processes a training process")
+    add(
+        "--num_workers",
+        type=int,
+        default=6,
+        help="loader processes of each process, at most its cores",
+    )
     add(
         "--eval_batch_size",
         type=int,
@@ -221,6 +226,12 @@ def _check_args(args: argparse.Namespace) -> None:
     for name in (*positive, "save_interval", "eval_interval"):
         if getattr(args, name) < 1:
             raise ValueError(f"--{name} is {getattr(args, name)}, expected at least 1")
+    rates = ("lr", "min_lr", "warmup_min_lr", "lr_encoder_ratio", "weight_decay", "clip_max_norm")
+    for name in (*rates, "warmup_epochs", "num_workers", "seed"):
+        if not 0 <= getattr(args, name) < float("inf"):
+            raise ValueError(f"--{name} is {getattr(args, name)}, expected 0 or more")
+    if not 0 <= args.textseg_conf_thres <= 1:
+        raise ValueError(f"--textseg_conf_thres is {args.textseg_conf_thres}, expected 0 to 1")
     size = args.pix2pix_size
     if size is not None and (size < STRIDE or size % STRIDE):
         raise ValueError(f"--pix2pix_size is {size}, expected a positive multiple of {STRIDE}")
@@ -304,7 +315,7 @@ class Trainer:
             [_dataset(args, path, self.image_size) for path in args.data_cfg_paths],
             args.batch_size,
             seed=args.seed,
-            num_workers=args.num_workers,
+            num_workers=_num_workers(args),
             rank=dist.rank(),
             world_size=dist.world_size(),
             pin_memory=device.type == "cuda",
@@ -442,6 +453,10 @@ def prepare_output_dir(args: argparse.Namespace) -> Path:
     return folder
 
 
+def _num_workers(args: argparse.Namespace) -> int:
+    return min(args.num_workers, os.cpu_count() or 1)  # batches do not depend on it
+
+
 def _image_size(args: argparse.Namespace, resume: Checkpoint | None) -> int:
     return args.pix2pix_size or (resume.image_size if resume else IMAGE_SIZE)
 
@@ -460,7 +475,7 @@ def run_evaluation(
 ) -> tuple[dict[str, Any], float | None]:
     """Evaluate one data set; returns its metrics and, if it has labels, one score to maximise."""
     loader = evaluation_loader(
-        dataset, args.eval_batch_size, args.num_workers, dist.rank(), dist.world_size()
+        dataset, args.eval_batch_size, _num_workers(args), dist.rank(), dist.world_size()
     )
     evaluator = build_evaluator(
         dataset.task, dataset.name, output_dir, args.visualize, args.textseg_conf_thres

@@ -428,6 +428,9 @@ BAD_INPUT = {
     "float16 on a CPU": (
         options(*TRAINING, "--amp", "true", "--amp_dtype", "float16"), "amp_dtype float16",
     ),
+    "negative workers": (options(*TRAINING, "--num_workers", "-1"), "--num_workers is -1"),
+    "learning rate": (options(*TRAINING, "--lr", "nan"), "--lr is nan, expected 0 or more"),
+    "threshold": (options(*TRAINING, "--textseg_conf_thres", "2"), "expected 0 to 1"),
     "odd size": (options(*TRAINING, "--pix2pix_size", "100"), "multiple of 32"),
     "VGG16 file": (options(*TRAINING, "--vgg16_weights", "no.pth"), "no.pth"),
 }  # fmt: skip
