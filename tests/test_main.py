@@ -11,8 +11,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from conftest import TESTS, reference_parameter
 from PIL import Image
+from vectors import TESTS, reference_parameter
 
 import main
 from models import TASKS

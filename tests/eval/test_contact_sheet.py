@@ -4,8 +4,8 @@ import sys
 
 import numpy as np
 import pytest
-from conftest import TESTS
 from PIL import Image
+from vectors import TESTS
 
 from eval import contact_sheet
 from utils.cli import run

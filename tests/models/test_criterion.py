@@ -4,7 +4,7 @@ from urllib.error import URLError
 
 import pytest
 import torch
-from conftest import fill_by_name, reference_input
+from vectors import fill_by_name, reference_input
 
 from models import TASKS, build_criterion, build_vgg16
 from models.criterion import IGNORED, LOSS_WEIGHTS, SegmentationLoss, gram_matrix

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 import torch
-from conftest import REFERENCE, TINY, fill_by_name, reference_input
+from vectors import REFERENCE, TINY, fill_by_name, reference_input
 
 from models import build_upocr
 

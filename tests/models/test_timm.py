@@ -3,7 +3,7 @@
 import pytest
 import timm
 import torch
-from conftest import reference_input, reference_parameter
+from vectors import reference_input, reference_parameter
 
 from models import build_upocr
 from utils.checkpoint import load_pretrained_encoder

@@ -4,8 +4,8 @@ import json
 
 import pytest
 import torch
-from conftest import REFERENCE, TINY, fill_by_name, reference_input
 from torch import Tensor
+from vectors import REFERENCE, TINY, fill_by_name, reference_input
 
 from models import TASKS, build_criterion, build_upocr
 from models.vgg import VGG16Features

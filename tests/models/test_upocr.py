@@ -4,7 +4,7 @@ import copy
 
 import pytest
 import torch
-from conftest import reference_input
+from vectors import reference_input
 
 from models import TASKS, build_upocr
 from models.upocr import VARIANTS

@@ -6,7 +6,7 @@ import pickle
 import pytest
 import timm
 import torch
-from conftest import TINY, fill_by_name
+from vectors import TINY, fill_by_name
 
 from models import TASKS, build_upocr
 from utils.checkpoint import (

@@ -4,7 +4,7 @@ import json
 
 import pytest
 import torch
-from conftest import REFERENCE
+from vectors import REFERENCE
 
 from models import build_upocr
 from utils.optim import learning_rate, optimizer_step, parameter_groups, set_lr
