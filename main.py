@@ -267,9 +267,9 @@ def build_model(args: argparse.Namespace, weights: Checkpoint | None) -> UPOCR:
     else:
         variant = args.variant or "upocr"
         model = build_upocr(variant, scratch_init=args.scratch_init, **architecture)
-    if args.pretrained_encoder:
+    if args.pretrained_encoder and not args.resume:
         load_pretrained_encoder(model, args.pretrained_encoder)
-    if args.pretrained_decoder:
+    if args.pretrained_decoder and not args.resume:
         load_pretrained_decoder(model, args.pretrained_decoder)
     everywhere = args.swin_use_checkpoint
     model.set_grad_checkpointing(

@@ -23,3 +23,11 @@ def tiny_model() -> UPOCR:
     model = build_upocr("upocr", **TINY)
     fill_by_name(model)
     return model.eval()
+
+
+@pytest.fixture(scope="session")
+def full_model() -> UPOCR:
+    """The paper's model with the reference weights, in evaluation mode; not to be changed."""
+    model = build_upocr()
+    fill_by_name(model)
+    return model.eval()

@@ -135,6 +135,23 @@ def bfloat16_is_slow(device: torch.device) -> bool:
     return device.type == "cpu" and torch.backends.cpu.get_cpu_capability() in ("DEFAULT", "AVX2")
 
 
+def inference_dtype(device: torch.device, name: str) -> torch.dtype | None:
+    """Data type to predict in, None for float32: as named; `auto` takes float16 on CUDA only.
+
+    bfloat16 is never chosen by itself: it has fewer bits than the colours of a picture. Raises
+    ValueError for an unknown name, and for float16 on a CPU.
+    """
+    if name == "auto":
+        name = "float16" if device.type == "cuda" else "float32"
+    if name == "float32":
+        return None
+    if name not in AMP_DTYPES:
+        raise ValueError(f"unknown dtype {name!r}, expected auto, float32, bfloat16 or float16")
+    if name == "float16" and device.type == "cpu":
+        raise ValueError("dtype float16 needs a GPU, use float32 or bfloat16 on a CPU")
+    return AMP_DTYPES[name]
+
+
 def autocast(device: torch.device, dtype: torch.dtype | None) -> AbstractContextManager:
     """Mixed-precision context in `dtype`; full precision if `dtype` is None."""
     return torch.autocast(device.type, dtype=dtype, enabled=dtype is not None)

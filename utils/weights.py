@@ -1,12 +1,16 @@
 """Reading a file of weights without running code from it."""
 
 import argparse
+import json
 import pickle
 import re
 from pathlib import Path
 from typing import Any
 
 import torch
+from safetensors import SafetensorError, safe_open
+
+METADATA = ("architecture", "tasks", "image_size")  # JSON, in the header of a safetensors file
 
 
 class CheckpointError(ValueError):
@@ -17,6 +21,8 @@ def read_file(path: Path) -> dict[str, Any]:
     """Unpickle a file of weights without running code from it; raises CheckpointError naming the
     file.
     """
+    if path.suffix == ".safetensors":
+        return _read_safetensors(path)
     # Official training checkpoints hold their command line as a Namespace, the one type allowed
     # beside plain ones.
     try:
@@ -36,3 +42,15 @@ def read_file(path: Path) -> dict[str, Any]:
     if not isinstance(content, dict):
         raise CheckpointError(f"{path}: holds a {type(content).__name__}, expected a dictionary")
     return content
+
+
+def _read_safetensors(path: Path) -> dict[str, Any]:
+    try:
+        with safe_open(path, framework="pt") as file:
+            header = file.metadata() or {}
+            content = {name: json.loads(header[name]) for name in METADATA if name in header}
+            return {"model": {key: file.get_tensor(key) for key in file.keys()}, **content}  # noqa: SIM118 - not a dictionary
+    except FileNotFoundError:
+        raise CheckpointError(f"{path}: no such checkpoint") from None
+    except (SafetensorError, ValueError, OSError) as error:
+        raise CheckpointError(f"{path}: truncated or not a checkpoint ({error})") from None

@@ -10,11 +10,10 @@ from models import build_upocr
 from utils.optim import learning_rate, optimizer_step, parameter_groups, set_lr
 
 
-def test_parameter_groups_of_the_full_model():
+def test_parameter_groups_of_the_full_model(full_model):
     expected = json.loads((REFERENCE / "param_groups_full.json").read_text())
-    model = build_upocr()
-    names = {id(p): name for name, p in model.named_parameters()}
-    groups = parameter_groups(model, lr=5e-4, lr_encoder_ratio=0.1, weight_decay=1e-4)
+    names = {id(p): name for name, p in full_model.named_parameters()}
+    groups = parameter_groups(full_model, lr=5e-4, lr_encoder_ratio=0.1, weight_decay=1e-4)
     optimizer = torch.optim.AdamW(groups)
     assert len(optimizer.param_groups) == len(expected)
     for group, reference in zip(optimizer.param_groups, expected, strict=True):

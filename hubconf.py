@@ -1,0 +1,19 @@
+"""Entry points of `torch.hub.load`: the model ready for pictures, see `models/predictor.py`."""
+
+from models import VARIANTS
+from models.predictor import Predictor
+
+dependencies = ["torch", "torchvision", "timm", "numpy", "cv2", "PIL", "tifffile", "safetensors"]
+
+
+def upocr(weights: str, **options) -> Predictor:
+    """UPOCR with the given weights, a path or URL; options as of `Predictor.from_pretrained`."""
+    return Predictor.from_pretrained(weights, **options)
+
+
+def upocr_nano(weights: str | None = None, **options) -> Predictor:
+    """The small variant; without `weights` the ones in `pretrained/`."""
+    predictor = Predictor.from_pretrained(weights, **options)
+    if predictor.network.architecture != VARIANTS["upocr_nano"]:
+        raise ValueError(f"{weights}: these are not weights of upocr_nano, load them as upocr")
+    return predictor

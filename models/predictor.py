@@ -1,0 +1,319 @@
+"""The model for people who have pictures: any file in, typed results out."""
+
+import hashlib
+import os
+from collections.abc import Callable
+from pathlib import Path
+from urllib.parse import urlparse
+
+import cv2
+import numpy as np
+import torch
+from PIL import Image
+from torch import Tensor, nn
+
+from models.predictions import TamperingDetection, TextRemoval, TextSegmentation
+from models.regions import find_regions
+from utils import dist
+from utils.checkpoint import IMAGE_SIZE, build_from_checkpoint, load_checkpoint
+from utils.picture import MAX_PIXELS, Picture, as_picture, blend
+from utils.tiling import (
+    STRIDE,
+    Bands,
+    count_windows,
+    enlarge,
+    enlarge_rows,
+    row_bands,
+    run_resized,
+    tile,
+)
+
+DEFAULT_WEIGHTS = Path(__file__).resolve().parent.parent / "pretrained" / "upocr_nano.safetensors"
+MODES = ("tile", "resize")
+COMPOSITES = ("segmentation", "difference")
+THRESHOLD = 0.4  # of text segmentation; Official: textseg_conf_thres
+DIFFERENCE = 16 / 255  # a channel that the network changes by more is changed on purpose
+# Reach of the change mask around text, and of its soft edge, in pixels. The edge is narrower, so
+# that text itself is replaced entirely.
+DILATION, FEATHER = 5, 3
+LARGE = 0.5  # text whose shorter side is longer than this share of a window is large
+
+ImageLike = Picture | Image.Image | np.ndarray | str | Path
+Progress = Callable[[int], object]
+
+
+def _no_progress(count: int) -> None:
+    pass
+
+
+class Predictor:
+    """Runs the three tasks on pictures of any size; `predict.py` calls it `UPOCR`.
+
+    Args:
+        network: takes images (B, 3, h, w) and task names, returns maps of which the last counts.
+        device: where the network is.
+        dtype: of mixed precision, None for float32.
+        window: side of a window in pixels, a multiple of 32; the training size suits best.
+        batch_size: windows at once.
+        mode: `tile` works at full size in windows, `resize` on the whole picture made
+            `resize_side` x `resize_side`.
+        resize_side: see `mode`, in pixels.
+        max_pixels: larger files are refused.
+    """
+
+    def __init__(
+        self,
+        network: nn.Module,
+        device: torch.device,
+        dtype: torch.dtype | None = None,
+        window: int = IMAGE_SIZE,
+        batch_size: int = 4,
+        mode: str = "tile",
+        resize_side: int = IMAGE_SIZE,
+        max_pixels: int = MAX_PIXELS,
+    ) -> None:
+        if mode not in MODES:
+            raise ValueError(f"unknown mode {mode!r}, expected one of {MODES}")
+        for name, side in (("window", window), ("resize_side", resize_side)):
+            if side < STRIDE or side % STRIDE:
+                raise ValueError(f"{name} is {side}, expected a positive multiple of {STRIDE}")
+        if batch_size < 1:
+            raise ValueError(f"batch_size is {batch_size}, expected at least 1")
+        self.network, self.device, self.dtype = network, device, dtype
+        self.window, self.batch_size, self.mode = window, batch_size, mode
+        self.resize_side, self.max_pixels = resize_side, max_pixels
+
+    @classmethod
+    def from_pretrained(
+        cls,
+        weights: str | Path | None = None,
+        device: str = "auto",
+        *,
+        dtype: str = "auto",
+        compile: bool = False,
+        window: int | None = None,
+        **options,
+    ) -> "Predictor":
+        """Load weights and be ready.
+
+        Args:
+            weights: a path or URL of our checkpoints, official files or safetensors; None: the
+                ones in `pretrained/`.
+            device: auto, cpu, cuda, cuda:1 or mps.
+            dtype: auto, float32, bfloat16 or float16.
+            compile: speed the network up with `torch.compile`, which pays after many windows.
+            window: None: the size of the images in training.
+            options: the other arguments of the class.
+
+        Raises ValueError with one line for weights or devices that are not there or do not fit.
+        """
+        target = dist.select_device(device)
+        precision = dist.inference_dtype(target, dtype)
+        checkpoint = load_checkpoint(find_weights(weights))
+        network = build_from_checkpoint(checkpoint).to(target).eval()
+        if compile:
+            network = torch.compile(network)
+        return cls(network, target, precision, window or checkpoint.image_size, **options)
+
+    def remove_text(
+        self,
+        image: ImageLike,
+        *,
+        composite: str = "segmentation",
+        threshold: float = THRESHOLD,
+        region: np.ndarray | tuple[int, int, int, int] | None = None,
+        segmentation: TextSegmentation | None = None,
+        progress: Progress = _no_progress,
+    ) -> TextRemoval:
+        """Erase text; everything outside the change mask stays byte for byte what it was.
+
+        Args:
+            image: a path, a Pillow image, an RGB array (H, W, 3) uint8, or a `Picture`.
+            composite: the change mask is the network's own `segmentation`, or where its picture
+                shows a `difference` to the input; dilated by 5 pixels, with a soft edge of 3.
+            threshold: of the segmentation, 0-1.
+            region: erase here only: (H, W) mask, or box x1, y1, x2, y2 with the last two exclusive.
+            segmentation: of the same picture, if known already.
+            progress: called with the number of windows that are done.
+        """
+        if composite not in COMPOSITES:
+            raise ValueError(f"unknown composite {composite!r}, expected one of {COMPOSITES}")
+        picture = as_picture(image, max_pixels=self.max_pixels)
+        allowed = None if region is None else region_mask(region, picture.size)
+        if composite == "segmentation" and segmentation is None:
+            segmentation = self.segment_text(picture, threshold=threshold, progress=progress)
+        rgb = picture.rgb()
+        painted = self._paint(rgb, progress)
+        by_text = composite == "segmentation"
+        changed = segmentation.mask if by_text else _difference(rgb, painted)
+        mask = change_mask(changed, allowed)
+        return TextRemoval(blend(picture, painted, mask), mask, picture)
+
+    def segment_text(
+        self,
+        image: ImageLike,
+        *,
+        threshold: float = THRESHOLD,
+        progress: Progress = _no_progress,
+    ) -> TextSegmentation:
+        """Find the pixels of text: those whose mean over the channels is above `threshold` (0-1).
+
+        Arguments as of `remove_text`.
+        """
+        if not 0 <= threshold <= 1:
+            raise ValueError(f"threshold is {threshold}, expected 0 to 1")
+        picture = as_picture(image, max_pixels=self.max_pixels)
+        probability = np.empty(picture.size, np.uint8)
+        mask = np.empty(picture.size, np.uint8)
+        for top, band in self._run(picture.rgb(), "text_segmentation", progress):
+            rows = slice(top, top + len(band))
+            mean = band.mean(axis=2)
+            probability[rows] = np.rint(mean * 255)
+            mask[rows] = np.where(mean > threshold, 255, 0)
+        return TextSegmentation(probability, mask, picture)
+
+    def detect_tampering(
+        self, image: ImageLike, *, min_area: int = 16, progress: Progress = _no_progress
+    ) -> TamperingDetection:
+        """Tell genuine text from tampered text.
+
+        Args:
+            image: as of `remove_text`.
+            min_area: smaller regions are left out of the list, in pixels.
+            progress: called with the number of windows that are done.
+        """
+        picture = as_picture(image, max_pixels=self.max_pixels)
+        classes = np.empty(picture.size, np.uint8)
+        scores = np.empty(picture.size, np.uint8)
+        for top, band in self._run(picture.rgb(), "tampered_text_detection", progress):
+            rows = slice(top, top + len(band))
+            classes[rows] = band.argmax(axis=2)
+            share = band.max(axis=2) / np.maximum(band.sum(axis=2), 1e-6)
+            scores[rows] = np.rint(share * 255)
+        regions = find_regions(classes, scores, min_area)
+        return TamperingDetection(classes, scores, regions, picture)
+
+    def num_windows(self, size: tuple[int, int]) -> int:
+        """Windows of one task on a picture of (height, width), for a progress bar."""
+        return 1 if self.mode == "resize" else count_windows(*size, self.window)
+
+    def _paint(self, rgb: np.ndarray, progress: Progress) -> np.ndarray:
+        painted = np.empty_like(rgb)
+        scale = np.float32(np.iinfo(rgb.dtype).max)
+        for top, band in self._run(rgb, "text_removal", progress):
+            painted[top : top + len(band)] = np.rint(band * scale)
+        return painted
+
+    def _run(self, rgb: np.ndarray, task: str, progress: Progress) -> Bands:
+        """Output of the network for the whole picture in bands, clamped to 0-1."""
+        height, width = rgb.shape[:2]
+        if self.mode == "resize":
+            size = (self.resize_side, self.resize_side)
+            yield from enlarge(run_resized(rgb, self._predict(task), size), height, width)
+            progress(1)
+            return
+        large = self._large_text(rgb)
+        context = None if large is None else self._whole(rgb, task)
+        for top, band in tile(rgb, self._predict(task), self.window, self.batch_size, progress):
+            if large is None:
+                yield top, band
+                continue
+            share = enlarge_rows(large, top, len(band), height, width)[:, :, None]
+            seen = enlarge_rows(context, top, len(band), height, width)
+            yield top, band + share * (seen - band)
+
+    def _large_text(self, rgb: np.ndarray) -> np.ndarray | None:
+        """Where text does not fit into a window: (h, w) float32 weights of the small picture.
+
+        A window inside a huge letter sees nothing but a plain area. The picture made small enough
+        for one window shows such letters whole, so there its output is taken instead.
+        """
+        if max(rgb.shape[:2]) <= self.window:
+            return None
+        text = self._whole(rgb, "text_segmentation").mean(axis=2) > THRESHOLD
+        limit = LARGE * self.window * len(text) / len(rgb)
+        _, labels, stats, _ = cv2.connectedComponentsWithStats(text.astype(np.uint8))
+        short = stats[:, [cv2.CC_STAT_WIDTH, cv2.CC_STAT_HEIGHT]].min(axis=1)
+        large = short > limit
+        large[0] = False  # the background
+        if not large.any():
+            return None
+        grown = cv2.dilate(large[labels].astype(np.float32), np.ones((5, 5), np.uint8))
+        return cv2.blur(grown, (3, 3))
+
+    def _whole(self, rgb: np.ndarray, task: str) -> np.ndarray:
+        """Output (h, w, 3) for the picture shrunk to one window, proportions nearly kept."""
+        scale = self.window / max(rgb.shape[:2])
+        size = [max(STRIDE, round(n * scale / STRIDE) * STRIDE) for n in rgb.shape[:2]]
+        return run_resized(rgb, self._predict(task), tuple(size))
+
+    def _predict(self, task: str) -> Callable[[Tensor], Tensor]:
+        @torch.inference_mode()
+        def predict(images: Tensor) -> Tensor:
+            with dist.autocast(self.device, self.dtype):
+                outputs = self.network(images.to(self.device), [task] * len(images))[-1]
+            return outputs.float().clamp(0, 1)
+
+        return predict
+
+
+def find_weights(weights: str | Path | None) -> Path:
+    """Path of weights; a URL is downloaded once. Raises ValueError where there are none."""
+    if weights is None:
+        if DEFAULT_WEIGHTS.exists():
+            return DEFAULT_WEIGHTS
+        raise ValueError(
+            "no weights here: name a file or URL with --weights, or train a small model with "
+            "`make demo` (it writes output/demo/train/checkpoint_last.pth)"
+        )
+    if urlparse(str(weights)).scheme not in ("http", "https", "file"):
+        return Path(weights)
+    folder = Path(torch.hub.get_dir()) / "checkpoints"
+    digest = hashlib.sha256(str(weights).encode()).hexdigest()[:8]  # names repeat, URLs do not
+    path = folder / f"{digest}-{os.path.basename(urlparse(str(weights)).path)}"
+    if not path.exists():
+        folder.mkdir(parents=True, exist_ok=True)
+        try:
+            torch.hub.download_url_to_file(str(weights), str(path))
+        except (OSError, ValueError) as error:
+            raise ValueError(f"{weights}: cannot be downloaded ({error})") from None
+    return path
+
+
+def change_mask(changed: np.ndarray, allowed: np.ndarray | None) -> np.ndarray:
+    """Weights (H, W) uint8 of new pixels around the changed ones; 0 where nothing is `allowed`."""
+    kernel = cv2.getStructuringElement(cv2.MORPH_ELLIPSE, (2 * DILATION + 1,) * 2)
+    mask = cv2.dilate(changed, kernel)
+    mask = cv2.blur(mask, (FEATHER, FEATHER))
+    if allowed is not None:
+        mask[allowed == 0] = 0
+    return mask
+
+
+def _difference(rgb: np.ndarray, painted: np.ndarray) -> np.ndarray:
+    """(H, W) uint8, 255 where the network changed a colour on purpose; single pixels are noise."""
+    changed = np.empty(rgb.shape[:2], np.uint8)
+    limit = DIFFERENCE * np.iinfo(rgb.dtype).max
+    for rows in row_bands(len(rgb)):
+        distance = np.abs(rgb[rows].astype(np.float32) - painted[rows]).max(axis=2)
+        changed[rows] = np.where(distance > limit, 255, 0)
+    return cv2.morphologyEx(changed, cv2.MORPH_OPEN, np.ones((2, 2), np.uint8))
+
+
+def region_mask(
+    region: np.ndarray | tuple[int, int, int, int], size: tuple[int, int]
+) -> np.ndarray:
+    """Mask (H, W) uint8 of a region, see `Predictor.remove_text`; ValueError outside the image."""
+    height, width = size
+    if isinstance(region, np.ndarray):
+        if region.shape != (height, width):
+            shown = " x ".join(str(n) for n in region.shape[1::-1])
+            raise ValueError(f"the region mask is {shown}, the image {width} x {height}")
+        return region
+    left, top, right, bottom = region
+    if not (0 <= left < right <= width and 0 <= top < bottom <= height):
+        box = ",".join(str(n) for n in region)
+        raise ValueError(f"region {box} is not inside the image of {width} x {height}")
+    mask = np.zeros(size, np.uint8)
+    mask[top:bottom, left:right] = 255
+    return mask

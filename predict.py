@@ -1,0 +1,263 @@
+"""Remove, segment or check the text of your own images: `python predict.py --help`."""
+
+import argparse
+import json
+import sys
+import time
+from pathlib import Path
+
+import numpy as np
+import torch
+from tqdm import tqdm
+
+from models import TASKS
+from models.predictions import TextRemoval, write_json
+from models.predictor import COMPOSITES, DIFFERENCE, MODES, THRESHOLD, Predictor
+from utils.cli import parse_bool, run
+from utils.inputs import Input, collect_inputs
+from utils.picture import MAX_PIXELS, Picture, output_suffix, read_pages, write_pictures
+
+UPOCR = Predictor  # what users import; `models.UPOCR` is the bare network
+
+RESULTS = "results.json"
+
+
+def parse_args(arguments: list[str] | None = None) -> argparse.Namespace:
+    """Parse the command line."""
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.ArgumentDefaultsHelpFormatter
+    )
+    _add_file_options(parser.add_argument_group("files"))
+    _add_task_options(parser.add_argument_group("tasks"))
+    _add_machine_options(parser.add_argument_group("model and machine"))
+    args = parser.parse_args(arguments)
+    if not 0 <= args.threshold <= 1:
+        raise ValueError(f"--threshold is {args.threshold}, expected 0 to 1")
+    for name in ("batch_size", "max_pixels"):
+        if getattr(args, name) < 1:
+            raise ValueError(f"--{name} is {getattr(args, name)}, expected at least 1")
+    if args.num_threads < 0 or args.min_area < 0:
+        raise ValueError("--num_threads and --min_area are at least 0")
+    return args
+
+
+def _add_file_options(group: argparse._ArgumentGroup) -> None:
+    add = group.add_argument
+    add("images", nargs="+", help="files, folders, patterns; - reads names from standard input")
+    add("--output_dir", required=True, help="folder for the results")
+    add("--recursive", type=parse_bool, default=False, help="look into folders of folders")
+    add("--overwrite", type=parse_bool, default=True, help="false: leave finished images alone")
+    add(
+        "--format",
+        choices=("png", "jpg", "webp", "same"),
+        default="png",
+        help="of pictures without text; jpg changes untouched pixels a little",
+    )
+    add("--max_pixels", type=int, default=MAX_PIXELS, help="larger images are refused")
+
+
+def _add_task_options(group: argparse._ArgumentGroup) -> None:
+    add = group.add_argument
+    add("--task", choices=(*TASKS, "all"), default="text_removal", help="what to do")
+    add("--mode", choices=MODES, default="tile", help="tile: full size; resize: as in the paper")
+    add("--window", type=int, help="side of a window; default: of the training images")
+    add("--region", help="removal only here: x1,y1,x2,y2 or a mask image of the same size")
+    add(
+        "--composite",
+        choices=COMPOSITES,
+        default="segmentation",
+        help=f"what counts as changed: segmented text, or a difference above {255 * DIFFERENCE:g}",
+    )
+    add("--threshold", type=float, default=THRESHOLD, help="above it a pixel is text")
+    add("--cutout", type=parse_bool, default=False, help="write the text on a clear ground too")
+    add("--min_area", type=int, default=16, help="smaller tampering regions are not listed, pixels")
+
+
+def _add_machine_options(group: argparse._ArgumentGroup) -> None:
+    add = group.add_argument
+    add("--weights", help="file or URL; default: pretrained/upocr_nano.safetensors")
+    add("--device", default="auto", help="auto (CUDA, then MPS, then CPU), cpu, cuda, cuda:N, mps")
+    add(
+        "--dtype",
+        choices=("auto", "float32", "bfloat16", "float16"),
+        default="auto",
+        help="auto: float16 on CUDA, float32 elsewhere",
+    )
+    add("--compile", type=parse_bool, default=False, help="slow start, then faster windows")
+    add("--batch_size", type=int, default=4, help="windows at once")
+    add("--num_threads", type=int, default=0, help="of the CPU; 0: as torch chooses")
+
+
+class Job:
+    """A run over files: the loaded model, the options, the records of `results.json`.
+
+    Args:
+        args: the parsed command line.
+        model: see `UPOCR`.
+    """
+
+    def __init__(self, args: argparse.Namespace, model: UPOCR) -> None:
+        self.args, self.model = args, model
+        self.output_dir = Path(args.output_dir)
+        self.region = parse_region(args.region, args.max_pixels) if args.region else None
+        self.tasks = TASKS if args.task == "all" else (args.task,)
+        self.records = read_results(self.output_dir / RESULTS)  # by input, of earlier runs too
+        self.taken: dict[Path, Path] = {}  # result -> input
+
+    def run(self, inputs: list[Input]) -> int:
+        """Work on all files; the number of those that failed, each named on standard error."""
+        try:
+            for found in tqdm(inputs, desc="images", unit="image"):
+                self.records[str(found.path)] = self._one(found)
+        finally:  # an interrupted run keeps the records of what it finished
+            write_json(self.output_dir / RESULTS, list(self.records.values()))
+        records = [self.records[str(found.path)] for found in inputs]
+        failed = [record["error"] for record in records if "error" in record]
+        for error in failed:
+            print(f"error: {error}", file=sys.stderr)
+        return len(failed)
+
+    def _one(self, found: Input) -> dict:
+        """Record of one file; what is wrong with it is in `error`."""
+        earlier = self.records.get(str(found.path))
+        if earlier and not self.args.overwrite and self._is_complete(earlier):
+            return earlier
+        start = time.perf_counter()
+        record: dict = {"input": str(found.path), "tasks": list(self.tasks), "pages": []}
+        try:
+            self._pages(found, record)
+        except (ValueError, OSError) as error:
+            message = " ".join(str(error).split())
+            path = str(found.path)
+            record["error"] = message if path in message else f"{path}: {message}"
+        record["seconds"] = round(time.perf_counter() - start, 3)
+        return record
+
+    def _is_complete(self, record: dict) -> bool:
+        if "error" in record:
+            return False
+        files = [file for page in record["pages"] for file in page["files"]]
+        done = set(self.tasks) <= set(record["tasks"])
+        return done and all((self.output_dir / file).exists() for file in files)
+
+    def _pages(self, found: Input, record: dict) -> None:
+        folder = self.output_dir / found.folder
+        removed: list[TextRemoval] = []
+        for picture in read_pages(found.path, self.args.max_pixels):
+            self._claim(folder / picture.name, found.path)
+            page, removal = self._page(picture, folder)
+            record["pages"].append(page)
+            if removal and output_suffix(picture, self.args.format) == "tif":
+                removed.append(removal)
+        if len(removed) > 1:
+            path = folder / f"{found.path.stem}.removed.tif"
+            write_pictures([removal.picture for removal in removed], path)
+            record["pages"][0]["files"].append(str(path.relative_to(self.output_dir)))
+
+    def _claim(self, result: Path, path: Path) -> None:
+        """Refuse results that another input of this run has, as a page may have."""
+        owner = self.taken.setdefault(result, path)
+        if owner != path:
+            raise ValueError(f"{path}: {owner} has written the results {result}.* already")
+
+    def _page(self, picture: Picture, folder: Path) -> tuple[dict, TextRemoval | None]:
+        """Results of one page on disk; their record, and the picture without text."""
+        height, width = picture.size
+        page: dict = {"page": picture.name, "width": width, "height": height}
+        if picture.notes:
+            page["notes"] = list(picture.notes)
+        results, saved, start = {}, [], time.perf_counter()
+        with self._progress(picture) as bar:
+            for task in sorted(self.tasks, key=lambda name: name == "text_removal"):
+                results[task] = self._predict(task, picture, results, bar.update)
+                saved += self._save(task, results[task], folder)
+        page |= {task: results[task].summary() for task in self.tasks}
+        page["seconds"] = round(time.perf_counter() - start, 3)
+        page["files"] = [str(path.relative_to(self.output_dir)) for path in saved]
+        return page, results.get("text_removal")
+
+    def _progress(self, picture: Picture) -> tqdm:
+        runs = len(self.tasks)
+        if self.tasks == ("text_removal",) and self.args.composite == "segmentation":
+            runs = 2
+        total = runs * self.model.num_windows(picture.size)
+        return tqdm(total=total, desc=picture.name, unit="window", leave=False, delay=2)
+
+    def _predict(self, task: str, picture: Picture, results: dict, progress):
+        args = self.args
+        if task == "text_segmentation":
+            return self.model.segment_text(picture, threshold=args.threshold, progress=progress)
+        if task == "tampered_text_detection":
+            return self.model.detect_tampering(picture, min_area=args.min_area, progress=progress)
+        return self.model.remove_text(
+            picture,
+            composite=args.composite,
+            threshold=args.threshold,
+            region=self.region,
+            segmentation=results.get("text_segmentation"),
+            progress=progress,
+        )
+
+    def _save(self, task: str, result, folder: Path) -> list[Path]:
+        if task == "text_removal":
+            return result.save(folder, self.args.format)
+        if task == "text_segmentation":
+            return result.save(folder, self.args.cutout)
+        return result.save(folder)
+
+
+def parse_region(text: str, max_pixels: int) -> np.ndarray | tuple[int, int, int, int]:
+    """`x1,y1,x2,y2` -> a box, anything else is the path of a mask -> (H, W) uint8.
+
+    Bright pixels of the mask, from 128, are the region. Raises ValueError.
+    """
+    numbers = text.split(",")
+    if len(numbers) == 4 and not Path(text).exists():
+        try:
+            return tuple(int(number) for number in numbers)
+        except ValueError:
+            raise ValueError(f"--region {text}: expected four whole numbers") from None
+    if len(numbers) > 1 and not Path(text).exists():
+        raise ValueError(f"--region {text}: expected x1,y1,x2,y2 or a mask image")
+    rgb = next(read_pages(text, max_pixels)).rgb()
+    half = np.iinfo(rgb.dtype).max // 2
+    return np.where(rgb.max(axis=2) > half, 255, 0).astype(np.uint8)
+
+
+def read_results(path: Path) -> dict[str, dict]:
+    """Records of an earlier run by input, none if there was none."""
+    try:
+        return {record["input"]: record for record in json.loads(path.read_text())}
+    except FileNotFoundError:
+        return {}
+    except (ValueError, KeyError, TypeError):
+        raise ValueError(f"{path}: no results of predict.py, move it away") from None
+
+
+def load_model(args: argparse.Namespace) -> UPOCR:
+    """The model that the command line names."""
+    if args.num_threads:
+        torch.set_num_threads(args.num_threads)
+    return UPOCR.from_pretrained(
+        args.weights,
+        args.device,
+        dtype=args.dtype,
+        compile=args.compile,
+        window=args.window,
+        batch_size=args.batch_size,
+        mode=args.mode,
+        max_pixels=args.max_pixels,
+    )
+
+
+def main(arguments: list[str] | None = None) -> int:
+    """Run on files; 0 if all went well, 1 if some failed."""
+    args = parse_args(arguments)
+    inputs = collect_inputs(args.images, args.recursive, sys.stdin)
+    Path(args.output_dir).mkdir(parents=True, exist_ok=True)
+    job = Job(args, load_model(args))
+    return 1 if job.run(inputs) else 0
+
+
+if __name__ == "__main__":
+    run(main)

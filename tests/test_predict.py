@@ -1,0 +1,225 @@
+"""The command `predict.py`: files in, results out, one line for what is wrong."""
+
+import io
+import json
+import re
+import shlex
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+from safetensors.torch import save_file
+
+import predict
+from models import TASKS, build_upocr
+from utils.checkpoint import save_atomically
+
+ROOT = Path(__file__).resolve().parent.parent
+
+
+@pytest.fixture(scope="module")
+def weights(tmp_path_factory) -> Path:
+    """upocr_nano with random weights, as a safetensors file."""
+    torch.manual_seed(0)
+    model = build_upocr("upocr_nano")
+    header = {"architecture": model.architecture, "tasks": list(TASKS), "image_size": 64}
+    path = tmp_path_factory.mktemp("weights") / "nano.safetensors"
+    save_file(
+        dict(model.state_dict()), path, {key: json.dumps(value) for key, value in header.items()}
+    )
+    return path
+
+
+@pytest.fixture
+def folder(tmp_path) -> Path:
+    """Three images, one of them further down."""
+    root = tmp_path / "in"
+    (root / "below").mkdir(parents=True)
+    rng = np.random.default_rng(0)
+    for name in ("a.png", "b.jpg", "below/c.png"):
+        Image.fromarray(rng.integers(0, 256, (40, 70, 3), np.uint8)).save(root / name)
+    return root
+
+
+def call(weights: Path, out: Path, *arguments) -> tuple[int, list[dict]]:
+    options = ["--weights", weights, "--output_dir", out, "--device", "cpu"]
+    code = predict.main([str(a) for a in (*arguments, *options)])
+    return code, json.loads((out / "results.json").read_text())
+
+
+def test_all_tasks_on_a_folder(weights, folder, tmp_path):
+    out = tmp_path / "out"
+    code, records = call(weights, out, folder, "--task", "all", "--recursive", "true")
+    assert code == 0
+    assert [Path(record["input"]).name for record in records] == ["a.png", "b.jpg", "c.png"]
+    for record in records:
+        (page,) = record["pages"]
+        assert (page["width"], page["height"]) == (70, 40)
+        assert record["seconds"] >= page["seconds"] > 0
+        assert set(TASKS) <= set(page)
+        assert page["text_removal"]["text_area"] >= 0
+        assert all((out / file).is_file() for file in page["files"])
+    assert (out / "below" / "c.removed.png").exists()
+    written = {str(p.relative_to(out)) for p in out.rglob("*") if p.is_file()}
+    listed = {file for record in records for page in record["pages"] for file in page["files"]}
+    assert written == listed | {"results.json"}
+
+
+def test_folder_pattern_list_and_repeated_names(weights, folder, tmp_path, monkeypatch):
+    monkeypatch.setattr(sys, "stdin", io.StringIO(f"{folder}/a.png\n\n"))
+    names = [folder / "*.jpg", "-", folder / "a.png"]
+    _, records = call(weights, tmp_path / "out", *names)
+    assert [Path(record["input"]).name for record in records] == ["b.jpg", "a.png"]
+
+
+def test_one_bad_file_does_not_stop_the_others(weights, folder, tmp_path, capsys):
+    (folder / "aa.png").write_bytes(b"")
+    (folder / "ab.png").write_bytes((folder / "a.png").read_bytes()[:300])
+    (folder / "ac.png").write_text("hello")
+    code, records = call(weights, tmp_path / "out", folder, folder / "none.png")
+    assert code == 1
+    failed = {Path(record["input"]).name for record in records if "error" in record}
+    assert failed == {"aa.png", "ab.png", "ac.png", "none.png"}
+    assert (tmp_path / "out" / "b.removed.png").exists()
+    lines = [line for line in capsys.readouterr().err.splitlines() if line.startswith("error:")]
+    assert len(lines) == 4
+    assert all(any(name in line for name in failed) for line in lines)
+
+
+def test_overwrite_false_skips_what_is_done(weights, folder, tmp_path):
+    out = tmp_path / "out"
+    call(weights, out, folder / "a.png")
+    (out / "a.removed.png").write_text("kept")
+    _, records = call(weights, out, folder, "--overwrite", "false")
+    assert (out / "a.removed.png").read_text() == "kept"
+    assert [Path(record["input"]).name for record in records] == ["a.png", "b.jpg"]
+    (out / "a.removed.png").unlink()
+    call(weights, out, folder / "a.png", "--overwrite", "false")
+    Image.open(out / "a.removed.png").load()
+
+
+def test_pages_and_same_format(weights, tmp_path):
+    pages = [Image.new("L", (20, 30 + n)) for n in range(2)]
+    pages[0].save(tmp_path / "scan.tif", save_all=True, append_images=pages[1:])
+    _, records = call(weights, tmp_path / "out", tmp_path / "scan.tif", "--format", "same")
+    assert [page["height"] for page in records[0]["pages"]] == [30, 31]
+    with Image.open(tmp_path / "out" / "scan.removed.tif") as both:
+        assert both.n_frames == 2
+        assert both.mode == "L"
+
+
+def test_animation_is_said_in_the_results(weights, tmp_path):
+    frames = [Image.new("RGB", (9, 8), colour) for colour in ("red", "lime")]
+    frames[0].save(tmp_path / "a.gif", save_all=True, append_images=frames[1:])
+    _, records = call(weights, tmp_path / "out", tmp_path / "a.gif")
+    assert "first one" in records[0]["pages"][0]["notes"][0]
+
+
+def test_region_of_the_command_line(weights, folder, tmp_path):
+    mask = np.zeros((40, 70), np.uint8)
+    Image.fromarray(mask).save(tmp_path / "mask.png")
+    threshold = ["--threshold", "0"]  # everything is text
+    source = np.array(Image.open(folder / "a.png"))
+    call(weights, tmp_path / "out", folder / "a.png", "--region", tmp_path / "mask.png", *threshold)
+    np.testing.assert_array_equal(np.array(Image.open(tmp_path / "out/a.removed.png")), source)
+    call(weights, tmp_path / "out", folder / "a.png", "--region", "10,5,30,20", *threshold)
+    changed = (np.array(Image.open(tmp_path / "out/a.removed.png")) != source).any(axis=2)
+    rows, columns = np.nonzero(changed)
+    assert (columns.min(), rows.min(), columns.max(), rows.max()) == (10, 5, 29, 19)
+    code, records = call(weights, tmp_path / "out", folder / "a.png", "--region", "0,0,999,9")
+    assert code == 1
+    assert "not inside the image of 70 x 40" in records[0]["error"]
+
+
+def test_interrupted_run_keeps_its_records(weights, folder, tmp_path, monkeypatch):
+    real, calls = predict.UPOCR.remove_text, []
+
+    def interrupted(self, *arguments, **options):
+        calls.append(1)
+        if len(calls) == 2:
+            raise KeyboardInterrupt
+        return real(self, *arguments, **options)
+
+    monkeypatch.setattr(predict.UPOCR, "remove_text", interrupted)
+    with pytest.raises(KeyboardInterrupt):
+        call(weights, tmp_path / "out", folder)
+    records = json.loads((tmp_path / "out" / "results.json").read_text())
+    assert [Path(record["input"]).name for record in records] == ["a.png"]
+    assert not [path for path in (tmp_path / "out").iterdir() if path.name.startswith(".")]
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["{folder}/empty"], "no images in this folder"),
+        (["{folder}/*.gif"], "no image matches"),
+        (["{folder}/a.png", "--device", "abacus"], "unknown device 'abacus'"),
+        (["{folder}/a.png", "--weights", "none.pth"], "no such checkpoint"),
+        (["{folder}/a.png", "--weights", "{folder}/a.png"], "a.png: is damaged"),
+        (["{folder}/a.png", "--output_dir", "{folder}/a.png"], "File exists"),
+        (["{folder}/a.png", "{folder}/twin/a.png"], "would both write the results"),
+        (["{folder}/a.png", "--region", "1,2,three,4"], "four whole numbers"),
+        (["{folder}/a.png", "--region", "1,2"], "x1,y1,x2,y2"),
+        (["{folder}/a.png", "--threshold", "7"], "--threshold is 7.0"),
+        (["{folder}/a.png", "--batch_size", "0"], "--batch_size is 0"),
+    ],
+)
+def test_bad_command_lines(weights, folder, tmp_path, arguments, message):
+    (folder / "empty").mkdir()
+    (folder / "twin").mkdir()
+    Image.new("RGB", (4, 4)).save(folder / "twin/a.png")
+    defaults = {"--weights": weights, "--output_dir": tmp_path / "out", "--device": "cpu"}
+    arguments = [argument.format(folder=folder) for argument in arguments]
+    given = [part for item in defaults.items() for part in map(str, item)]
+    with pytest.raises((ValueError, OSError), match=message):
+        predict.main([*given, *arguments])
+    assert not list((tmp_path / "out").glob("*"))
+
+
+def test_errors_of_the_command_are_one_line_and_exit_2(tmp_path):
+    command = [sys.executable, "predict.py", "nothing*.png", "--output_dir", str(tmp_path)]
+    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)
+    assert done.returncode == 2
+    assert done.stderr == "error: nothing*.png: no image matches this pattern\n"
+
+
+@pytest.fixture
+def readme(weights, folder, tmp_path, monkeypatch) -> str:
+    """The section of README, in a folder that has the files it speaks of."""
+    monkeypatch.chdir(tmp_path)
+    path = tmp_path / "output/demo/train/checkpoint_last.pth"
+    path.parent.mkdir(parents=True)
+    model = build_upocr("upocr_nano")
+    content = {"model": model.state_dict(), "architecture": model.architecture, "image_size": 64}
+    save_atomically(content, [path])
+    folder.rename(tmp_path / "scans")
+    (tmp_path / "more").mkdir()
+    Image.new("RGB", (40, 30), "white").save(tmp_path / "more/page.png")
+    Image.new("RGB", (50, 40), "white").save(tmp_path / "photo.jpg")
+    text = (ROOT / "README.md").read_text()
+    return text[text.index("## Your own images") : text.index("## Metrics")]
+
+
+def test_readme_commands(readme):
+    commands = re.search(r"```sh\n(.*?)```", readme, re.DOTALL)[1].replace("\\\n", "")
+    for command in commands.splitlines():
+        assert predict.main(shlex.split(command)[2:]) == 0
+    names = {record["input"] for record in json.loads(Path("out/results.json").read_text())}
+    assert names == {
+        "photo.jpg",
+        "scans/a.png",
+        "scans/b.jpg",
+        "scans/below/c.png",
+        "more/page.png",
+    }
+
+
+def test_readme_python(readme):
+    exec(re.search(r"```python\n(.*?)```", readme, re.DOTALL)[1], {})
+    listed = {f"photo.{kind}" for kind in re.findall(r"`NAME\.(\w+\.\w+)`", readme)}
+    written = {path.name for path in Path("out").iterdir()}
+    assert listed <= written

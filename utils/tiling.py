@@ -1,0 +1,163 @@
+"""Pictures of any size through a network: overlapping windows, blended smoothly."""
+
+from collections.abc import Callable, Iterator
+from itertools import islice, pairwise
+
+import cv2
+import numpy as np
+import torch
+from torch import Tensor
+
+STRIDE = 32  # sides of a window are multiples of it
+OVERLAP = 0.25  # of a window, shared with each neighbour
+BAND = 256  # rows handled at once where a whole picture passes through floating point
+
+Predict = Callable[[Tensor], Tensor]  # (B, 3, h, w) float32 in [0, 1] -> the same shape
+Bands = Iterator[tuple[int, np.ndarray]]  # first row, (rows, W, 3) float32
+
+
+def tile(
+    image: np.ndarray,
+    predict: Predict,
+    window: int,
+    batch_size: int,
+    progress: Callable[[int], object] = lambda count: None,
+) -> Bands:
+    """Run `predict` over a picture in windows and yield the blended output from top to bottom.
+
+    Neighbouring windows share a ramp of `OVERLAP` in which one fades into the other, halfway
+    between their borders. Wherever both agree the result is exactly theirs. No more than one row
+    of windows is held, so memory depends on the width of the picture but not on its height.
+
+    Args:
+        image: (H, W, 3) uint8 or uint16, RGB.
+        predict: see `Predict`; called with at most `batch_size` windows.
+        window: side in pixels, a multiple of 32; a shorter side of the picture is mirrored up to
+            the next multiple of 32.
+        progress: called with the number of windows after each batch.
+    """
+    height, width = image.shape[:2]
+    sides = [min(window, round_up(side)) for side in (height, width)]
+    ramp = int(window * OVERLAP)
+    tops, lefts = (
+        window_starts(n, side, ramp) for n, side in zip((height, width), sides, strict=True)
+    )
+    corners = ((top, left) for top in tops for left in lefts)
+    outputs = _predict_windows(image, corners, sides, predict, batch_size, progress)
+    strips = (_join_columns(list(islice(outputs, len(lefts))), lefts, width, ramp) for _ in tops)
+    yield from _join_rows(strips, tops, height, sides[0], ramp)
+
+
+def count_windows(height: int, width: int, window: int) -> int:
+    """Number of windows that `tile` runs."""
+    ramp = int(window * OVERLAP)
+    counts = [len(window_starts(n, min(window, round_up(n)), ramp)) for n in (height, width)]
+    return counts[0] * counts[1]
+
+
+def round_up(side: int) -> int:
+    """The next multiple of 32."""
+    return -(-side // STRIDE) * STRIDE
+
+
+def window_starts(length: int, window: int, ramp: int) -> list[int]:
+    """First pixels of the fewest windows that cover `length` and overlap by `ramp`, evenly spread.
+
+    With a ramp of at most a third of a window, ramps never touch each other.
+    """
+    if length <= window:
+        return [0]
+    count = -(-(length - ramp) // (window - ramp))
+    return [round(i * (length - window) / (count - 1)) for i in range(count)]
+
+
+def _predict_windows(image, corners, sides, predict, batch_size, progress) -> Iterator[np.ndarray]:
+    """Outputs of all windows, (3, h, w) float32 each, in the order of their corners."""
+    while batch := list(islice(corners, batch_size)):
+        outputs = predict(torch.stack([_cut(image, corner, sides) for corner in batch]))
+        progress(len(batch))
+        yield from outputs.float().cpu().numpy()
+
+
+def _cut(image: np.ndarray, corner: tuple[int, int], sides: list[int]) -> Tensor:
+    top, left = corner
+    part = image[top : top + sides[0], left : left + sides[1]]
+    missing = [(0, side - n) for side, n in zip(sides, part.shape[:2], strict=True)]
+    # Unlike "reflect", "symmetric" also stretches a single pixel.
+    return to_unit(np.pad(part, [*missing, (0, 0)], mode="symmetric"))
+
+
+def to_unit(image: np.ndarray) -> Tensor:
+    """(H, W, 3) uint8 or uint16 -> (3, H, W) float32 in [0, 1]."""
+    scaled = image.astype(np.float32) / np.float32(np.iinfo(image.dtype).max)
+    return torch.from_numpy(scaled).permute(2, 0, 1).contiguous()
+
+
+def _ramp_start(start: int, previous_end: int, ramp: int) -> int:
+    """Where a window begins to replace the one before it: halfway in what they share."""
+    return start + (previous_end - start - ramp) // 2
+
+
+def _fade(ramp: int) -> np.ndarray:
+    """Weights of the new window over a ramp, from just above 0 to just below 1, in a soft S."""
+    position = (np.arange(ramp, dtype=np.float32) + 0.5) / ramp
+    return (1 - np.cos(np.pi * position)) / 2
+
+
+def _join_columns(windows: list[np.ndarray], lefts: list[int], width: int, ramp: int):
+    """One row of windows (3, h, w) -> a strip (3, h, W)."""
+    side = windows[0].shape[2]
+    strip = np.empty((3, windows[0].shape[1], max(width, side)), np.float32)
+    strip[:, :, :side] = windows[0]
+    for (before, left), output in zip(pairwise(lefts), windows[1:], strict=True):
+        start = _ramp_start(left, before + side, ramp)
+        end = start + ramp
+        shared = strip[:, :, start:end]
+        # Adding a share of the difference, not two shares, is exact where both agree.
+        shared += _fade(ramp) * (output[:, :, start - left : end - left] - shared)
+        strip[:, :, end : left + side] = output[:, :, end - left :]
+    return strip[:, :, :width]
+
+
+def _join_rows(strips, tops: list[int], height: int, side: int, ramp: int) -> Bands:
+    """Strips (3, h, W) -> bands (rows, W, 3) that follow one another."""
+    tail = None  # of the strip above, over the ramp
+    begin = 0
+    for index, (top, strip) in enumerate(zip(tops, strips, strict=True)):
+        if tail is not None:
+            head = strip[:, begin - top : begin - top + ramp]
+            head[:] = tail + _fade(ramp)[:, None] * (head - tail)
+        last = index + 1 == len(tops)
+        end = height if last else _ramp_start(tops[index + 1], top + side, ramp)
+        yield begin, strip[:, begin - top : end - top].transpose(1, 2, 0)
+        if not last:
+            tail = strip[:, end - top : end - top + ramp].copy()
+        begin = end
+
+
+def run_resized(image: np.ndarray, predict: Predict, size: tuple[int, int]) -> np.ndarray:
+    """Run `predict` on the whole picture resized to (height, width); (height, width, 3) float32."""
+    small = cv2.resize(image, size[::-1], interpolation=cv2.INTER_AREA)
+    return predict(to_unit(small)[None])[0].float().cpu().numpy().transpose(1, 2, 0)
+
+
+def enlarge(small: np.ndarray, height: int, width: int) -> Bands:
+    """Resize (h, w) or (h, w, 3) float32 bilinearly to (height, width), in bands."""
+    for top in range(0, height, BAND):
+        yield top, enlarge_rows(small, top, min(BAND, height - top), height, width)
+
+
+def enlarge_rows(small: np.ndarray, top: int, rows: int, height: int, width: int) -> np.ndarray:
+    """Rows `top` to `top + rows` of `small` resized bilinearly to (height, width)."""
+    position = (np.arange(top, top + rows) + 0.5) * len(small) / height - 0.5
+    position = position.clip(0, len(small) - 1)
+    above = np.floor(position).astype(int)
+    below = np.minimum(above + 1, len(small) - 1)
+    share = (position - above).astype(np.float32).reshape(-1, *[1] * (small.ndim - 1))
+    mixed = small[above] + share * (small[below] - small[above])
+    return cv2.resize(mixed, (width, rows), interpolation=cv2.INTER_LINEAR)
+
+
+def row_bands(height: int) -> Iterator[slice]:
+    """Slices that cut `height` rows into bands."""
+    return (slice(top, min(top + BAND, height)) for top in range(0, height, BAND))
