@@ -35,6 +35,7 @@ from utils.checkpoint import (
     save_atomically,
 )
 from utils.cli import parse_bool, run
+from utils.files import write_json
 from utils.logger import RunLog, setup_logging
 from utils.optim import build_optimizer, learning_rate, set_lr
 
@@ -504,17 +505,12 @@ def evaluate_checkpoint(args: argparse.Namespace, device: torch.device) -> None:
 
 
 def add_metrics(path: Path, name: str, record: dict[str, Any]) -> None:
-    """Put the metrics of one data set into `metrics.json`, beside those of others; written
-    atomically.
-    """
+    """Put the metrics of one data set into `metrics.json`, beside those of others."""
     try:
         metrics = json.loads(path.read_text()) if path.exists() else {}
     except ValueError:
         raise ValueError(f"{path}: no JSON file, move it away") from None
-    metrics[name] = record
-    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
-    temporary.write_text(json.dumps(metrics, indent=2) + "\n")
-    temporary.replace(path)
+    write_json(path, metrics | {name: record})
 
 
 def main() -> None:

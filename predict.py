@@ -11,9 +11,10 @@ import torch
 from tqdm import tqdm
 
 from models import TASKS
-from models.predictions import TextRemoval, write_json
+from models.predictions import TextRemoval
 from models.predictor import COMPOSITES, DIFFERENCE, MODES, THRESHOLD, Predictor
 from utils.cli import parse_bool, run
+from utils.files import write_json
 from utils.inputs import Input, collect_inputs
 from utils.picture import MAX_PIXELS, Picture, output_suffix, read_pages, write_pictures
 

@@ -1,6 +1,5 @@
 """What the network found in a picture, one class a task, and the files it is kept in."""
 
-import json
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -8,7 +7,8 @@ import cv2
 import numpy as np
 
 from models.regions import CLASSES, Region
-from utils.picture import Picture, atomic_path, output_suffix, write_pictures
+from utils.files import write_json
+from utils.picture import Picture, output_suffix, write_pictures
 
 EYE_SIDE = 1600  # longest side of an overlay, in pixels: for looking, not for measuring
 TINTS = np.array([[0, 0, 0], [0, 170, 60], [230, 30, 30]], np.uint8)  # background, real, tampered
@@ -130,12 +130,6 @@ class TamperingDetection:
         content = {"width": width, "height": height}
         write_json(regions, content | {"regions": [r.as_dict() for r in self.regions]})
         return [classes, overlay, regions]
-
-
-def write_json(path: Path, content: dict | list) -> None:
-    """Write JSON; the file appears complete or not at all."""
-    with atomic_path(path) as temporary:
-        temporary.write_text(json.dumps(content, indent=2) + "\n")
 
 
 def _write_array(path: Path, array: np.ndarray) -> None:

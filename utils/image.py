@@ -1,6 +1,5 @@
 """Image files: the only module that reads and writes them, always as RGB."""
 
-import os
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -8,6 +7,8 @@ import numpy as np
 import torch
 from PIL import Image, ImageDraw, ImageFont, UnidentifiedImageError
 from torch import Tensor
+
+from utils.files import atomic_path
 
 SUFFIXES = (".jpg", ".jpeg", ".png", ".bmp")  # what counts as an image in a folder, in any case
 
@@ -58,13 +59,8 @@ def write_png(path: str | Path, array: np.ndarray) -> None:
         raise ValueError(
             f"{path}: cannot write {array.dtype} {array.shape}, expected uint8 (H, W, 3) or (H, W)"
         )
-    path.parent.mkdir(parents=True, exist_ok=True)
-    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
-    try:
+    with atomic_path(path) as temporary:
         Image.fromarray(array).save(temporary, format="PNG")
-        os.replace(temporary, path)
-    finally:
-        temporary.unlink(missing_ok=True)
 
 
 def image_to_tensor(image: Image.Image) -> Tensor:

@@ -1,7 +1,6 @@
 """A user's picture with everything its file carries: depth, alpha, profile, pages."""
 
 import contextlib
-import os
 import struct
 import zlib
 from collections.abc import Iterator
@@ -14,10 +13,10 @@ import numpy as np
 import tifffile
 from PIL import Image, ImageCms, UnidentifiedImageError
 
+from utils.files import atomic_path
 from utils.tiling import row_bands
 
 SUFFIXES = (".jpg", ".jpeg", ".png", ".webp", ".tif", ".tiff", ".bmp", ".gif", ".ppm", ".pgm")
-FORMATS = {"png": "png", "jpg": "jpg", "webp": "webp"}
 SAME = {"JPEG": "jpg", "MPO": "jpg", "PNG": "png", "WEBP": "webp", "TIFF": "tif"}
 MAX_PIXELS = 200_000_000
 ORIENTATION = 0x0112  # tag of EXIF
@@ -166,16 +165,7 @@ def read_pages(path: str | Path, max_pixels: int = MAX_PIXELS) -> Iterator[Pictu
         raise ValueError(f"{path}: {'is empty' if empty else unknown}") from None
     except PictureError:
         raise
-    # Pillow's decoders report broken files through all of these.
-    except (
-        OSError,
-        SyntaxError,
-        ValueError,
-        EOFError,
-        struct.error,
-        zlib.error,
-        cv2.error,
-    ) as error:
+    except BROKEN as error:
         reason = " ".join(str(getattr(error, "strerror", None) or error).split())
         raise ValueError(f"{path}: cannot read this image ({reason})") from None
 
@@ -324,18 +314,6 @@ def write_pictures(pictures: list[Picture], path: Path) -> None:
             temporary.write_bytes(_deep_png(pictures[0]))
         else:
             _write_pillow(pictures[0], temporary, suffix)
-
-
-@contextlib.contextmanager
-def atomic_path(path: Path) -> Iterator[Path]:
-    """A temporary path beside `path` that takes its place at the end, or vanishes."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
-    try:
-        yield temporary
-        os.replace(temporary, path)
-    finally:
-        temporary.unlink(missing_ok=True)
 
 
 def _write_pillow(picture: Picture, path: Path, suffix: str) -> None:

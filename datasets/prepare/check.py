@@ -1,7 +1,6 @@
 """Check data sets before a training run does: `python -m datasets.prepare.check`."""
 
 import argparse
-import json
 import multiprocessing
 import os
 import sys
@@ -14,6 +13,7 @@ from tqdm import tqdm
 from datasets.prepare.discovery import Found, find_datasets
 from datasets.prepare.inspection import Report, inspect
 from utils.cli import run
+from utils.files import write_json
 
 _SHOWN = 50  # problems per data set; all of them are in the JSON file
 
@@ -159,7 +159,7 @@ def main() -> int:
     }
     results = [check(dataset, options.workers, progress=True) for dataset in found.values()]
     if options.json:
-        options.json.write_text(json.dumps(results, indent=1, ensure_ascii=False), encoding="utf-8")
+        write_json(options.json, results)
     print(format_table(results))
     count = sum(len(result["problems"]) for result in results)
     print(f"\n{format_problems(results)}\n{count} problems" if count else "\nno problems")

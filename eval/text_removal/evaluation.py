@@ -1,7 +1,6 @@
 """Command: text-removal metrics of a folder of outputs against the folder of their labels."""
 
 import argparse
-import json
 import os
 import sys
 from concurrent.futures import ProcessPoolExecutor
@@ -14,6 +13,7 @@ from datasets.base import list_files
 from eval.text_removal.fid import frechet_inception_distance
 from eval.text_removal.scores import PAPER, PROTOCOL, STRICT, PairScore, average_scores, score_pair
 from utils.cli import parse_bool, run
+from utils.files import write_json
 from utils.image import SUFFIXES
 
 Pair = tuple[Path, Path]  # output, label
@@ -33,12 +33,14 @@ def main() -> None:
     pairs = match_pairs(args.target_path, args.gt_path)
     results = evaluate_pairs(pairs, args.num_workers)
     print(format_table(results), flush=True)
-    write_json(args.json, results)
+    if args.json:
+        write_json(args.json, results)
     if args.fid:
         outputs, labels = zip(*pairs, strict=True)
         results["fid"] = frechet_inception_distance(outputs, labels, args.num_workers)
         print(f"\nFID     {results['fid']:.4f}")
-        write_json(args.json, results)
+        if args.json:
+            write_json(args.json, results)
 
 
 def build_parser() -> argparse.ArgumentParser:
@@ -109,19 +111,6 @@ def _format_cell(part: dict, key: str) -> str:
     if isinstance(value, float):
         return f"{value:#.7g}"
     return "none" if value is None else str(value)
-
-
-def write_json(path: Path | None, results: dict) -> None:
-    """Write the results complete or not at all; nothing without a path."""
-    if path is None:
-        return
-    path.parent.mkdir(parents=True, exist_ok=True)
-    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
-    try:
-        temporary.write_text(json.dumps(results, indent=2) + "\n", encoding="utf-8")
-        os.replace(temporary, path)
-    finally:
-        temporary.unlink(missing_ok=True)
 
 
 if __name__ == "__main__":
