@@ -17,8 +17,12 @@ from utils.optim import optimizer_step
 logger = logging.getLogger(__name__)
 
 
-class NonFiniteLossError(ValueError):
-    """Training diverged; the message names the step and the terms."""
+# Steps in a row that a gradient scaler may skip: it starts at 2**16 and halves at each of them.
+SCALER_PATIENCE = 40
+
+
+class DivergenceError(ValueError):
+    """A loss or a gradient is not finite; the message names the step and the terms."""
 
 
 def to_device(images: Tensor, device: torch.device) -> Tensor:
@@ -52,9 +56,10 @@ def train_one_epoch(
         epoch, epochs: for the log, counted from 0.
         print_freq: steps between log lines, which are the only places that wait for the device.
 
-    Raises NonFiniteLossError.
+    Raises DivergenceError.
     """
     model.train()
+    watchdog = DivergenceWatch(epoch, SCALER_PATIENCE if scaler.is_enabled() else 0)
     window, averages, watch = LossWindow(), Averages(), Stopwatch()
     for step in range(iterations):
         watch.start_step()
@@ -68,7 +73,7 @@ def train_one_epoch(
         window.add(step, {"total": total.detach(), "grad_norm": norm.detach(), **terms})
         if (step + 1) % print_freq == 0 or step + 1 == iterations:
             steps = window.read()
-            check_finite(steps, epoch, scaler.is_enabled())
+            watchdog.check(steps)
             recent = Averages()
             for _, losses in steps:
                 averages.add(losses)
@@ -84,24 +89,28 @@ def train_one_epoch(
     return averages.means()
 
 
-def check_finite(steps: list[tuple[int, dict[str, float]]], epoch: int, scaled: bool) -> None:
-    """Raise NonFiniteLossError if a loss or a gradient of these steps is not finite.
+class DivergenceWatch:
+    """Looks for steps whose loss or gradient is not finite.
 
-    Gradients may overflow in float16: the scaler skips such a step and lowers its factor. So with
-    `scaled` only a run of steps without any finite loss is an error.
+    Args:
+        epoch: for the message.
+        patience: such steps in a row that are no error. Gradients may overflow in float16: the
+            scaler skips the step and lowers its factor, until it fits.
     """
-    watched = {"total": "loss"} if scaled else {"total": "loss", "grad_norm": "gradient"}
-    bad = [
-        (step, losses, what)
-        for step, losses in steps
-        for name, what in watched.items()
-        if not math.isfinite(losses[name])
-    ]
-    if not bad or (scaled and len(bad) < len(steps)):
-        return
-    step, losses, what = bad[0]
-    terms = format_losses(losses)
-    raise NonFiniteLossError(f"{what} is not finite at epoch {epoch}, step {step}: {terms}")
+
+    def __init__(self, epoch: int, patience: int) -> None:
+        self._epoch, self._patience = epoch, patience
+        self._in_a_row = 0
+
+    def check(self, steps: list[tuple[int, dict[str, float]]]) -> None:
+        """steps: (step, losses) in order, each once; raises DivergenceError."""
+        for step, losses in steps:
+            names = {"total": "loss", "grad_norm": "gradient"}
+            bad = [what for name, what in names.items() if not math.isfinite(losses[name])]
+            self._in_a_row = self._in_a_row + 1 if bad else 0
+            if self._in_a_row > self._patience:
+                where = f"epoch {self._epoch}, step {step}"
+                raise DivergenceError(f"{bad[0]} is not finite at {where}: {format_losses(losses)}")
 
 
 def _log_step(line: str, model: nn.Module, image: Tensor) -> None:
@@ -152,10 +161,23 @@ def evaluate(
         samples = batch["samples"]
         with autocast(device, amp_dtype):
             outputs = model(to_device(batch["images"], device), [s["task"] for s in samples])[-1]
-        evaluator.update(outputs.float().clamp(0, 1), samples)
+        outputs = outputs.float()
+        check_outputs(outputs, samples)
+        evaluator.update(outputs.clamp(0, 1), samples)
         seen += len(samples)
     model.train(training)
     total = all_reduce_sum(seen).item()
     if total != num_images and is_main_process():
         logger.warning("evaluated %d images of a data set of %d", total, num_images)
     return evaluator.compute()
+
+
+def check_outputs(outputs: Tensor, samples: list[dict[str, Any]]) -> None:
+    """Raise ValueError naming an image whose output (of outputs (B, 3, H, W)) is not finite."""
+    finite = outputs.isfinite().flatten(1).all(1).tolist()
+    for sample, fine in zip(samples, finite, strict=True):
+        if not fine:
+            raise ValueError(
+                f"the output for {sample['name']} is not finite: the weights are damaged, or "
+                "their training has diverged"
+            )

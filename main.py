@@ -1,6 +1,7 @@
 """Train UPOCR jointly on its data sets, or evaluate a checkpoint: `python main.py --help`."""
 
 import argparse
+import dataclasses
 import json
 import logging
 import os
@@ -11,7 +12,7 @@ import torch
 from torch import nn
 
 from datasets import MultiTaskLoader, TextDataset, build_dataset, evaluation_loader
-from engine import NonFiniteLossError, evaluate, train_one_epoch
+from engine import DivergenceError, evaluate, train_one_epoch
 from eval import build_evaluator
 from models import (
     TASKS,
@@ -37,9 +38,13 @@ from utils.checkpoint import (
 from utils.cli import parse_bool, run
 from utils.files import write_json
 from utils.logger import RunLog, setup_logging
-from utils.optim import build_optimizer, learning_rate, set_lr
+from utils.optim import build_optimizer, learning_rate, load_optimizer, set_lr
 
 logger = logging.getLogger("upocr")
+
+LAST = "checkpoint_last.pth"
+METRICS = "metrics.json"
+MAX_SEED = 2**32 - 1
 
 # Command line -> architecture options of `build_upocr`. None on the command line: as the variant or
 # the checkpoint has it.
@@ -56,6 +61,8 @@ ARCHITECTURE = {
     "swin_dec_pretrained_ws": "dec_pretrained_window_size",
     "swin_dec_drop_path_rate": "dec_drop_path",
 }
+FREE = ("enc_drop_path", "dec_drop_path")  # what other values than the weights' own may replace
+WINDOWS = tuple(f"{half}_{w}window_size" for half in ("enc", "dec") for w in ("", "pretrained_"))
 
 
 def parse_args(arguments: list[str] | None = None) -> argparse.Namespace:
@@ -165,8 +172,8 @@ def _add_training_options(group: argparse._ArgumentGroup) -> None:
     add(
         "--vgg16_weights",
         default="imagenet",
-        help="imagenet, a file, or random, for the losses of text removal; an official file "
-        "given by --resume or --pretrained_model brings its own",
+        help="for the losses of text removal: imagenet, a file, random, or none (no perceptual and "
+        "style loss); an official file given by --resume or --pretrained_model brings its own",
     )
 
 
@@ -231,6 +238,8 @@ def _check_args(args: argparse.Namespace) -> None:
     for name in (*rates, "warmup_epochs", "num_workers", "seed"):
         if not 0 <= getattr(args, name) < float("inf"):
             raise ValueError(f"--{name} is {getattr(args, name)}, expected 0 or more")
+    if args.seed > MAX_SEED:
+        raise ValueError(f"--seed is {args.seed}, expected at most {MAX_SEED}")
     if not 0 <= args.textseg_conf_thres <= 1:
         raise ValueError(f"--textseg_conf_thres is {args.textseg_conf_thres}, expected 0 to 1")
     size = args.pix2pix_size
@@ -242,29 +251,30 @@ def resolve_architecture(args: argparse.Namespace, weights: Checkpoint | None) -
     """Numbers of the model: of the weights where some are loaded, else of the command line.
 
     Raises CheckpointError where the command line asks for other numbers than the weights have.
-    Stochastic depth is no property of weights: there the command line wins.
+    Stochastic depth is no property of weights: there the command line wins. Nor are windows, as
+    positions are continuous (Swin V2, section 3.3), but only a new training may change them.
     """
     chosen = {name: getattr(args, option) for option, name in ARCHITECTURE.items()}
     chosen = {name: value for name, value in chosen.items() if value is not None}
     if weights is None:
         return VARIANTS[args.variant or "upocr"] | chosen
-    free = ("enc_drop_path", "dec_drop_path")
-    asked = {n: v for n, v in VARIANTS.get(args.variant, {}).items() if n not in free} | chosen
-    for name, value in asked.items():
-        if name not in free and weights.architecture[name] != value:
+    free = FREE if args.resume else FREE + WINDOWS
+    asked = VARIANTS.get(args.variant, {}) | chosen
+    for name in asked.keys() - set(free):
+        value = asked[name]
+        if weights.architecture[name] != value:
             raise CheckpointError(
                 f"{weights.path}: of another architecture: {name} {weights.architecture[name]}, "
                 f"the command line asks for {value}"
             )
-    return weights.architecture | {n: v for n, v in chosen.items() if n in free}
+    return weights.architecture | chosen
 
 
 def build_model(args: argparse.Namespace, weights: Checkpoint | None) -> UPOCR:
     """The model with the weights that the command line names."""
     architecture = resolve_architecture(args, weights)
     if weights is not None:
-        weights.architecture = architecture
-        model = build_from_checkpoint(weights)
+        model = build_from_checkpoint(dataclasses.replace(weights, architecture=architecture))
     else:
         variant = args.variant or "upocr"
         model = build_upocr(variant, scratch_init=args.scratch_init, **architecture)
@@ -289,13 +299,13 @@ def mixed_precision(args: argparse.Namespace, device: torch.device) -> torch.dty
     return dist.amp_dtype(device, args.amp_dtype)
 
 
-def build_training_criterion(args: argparse.Namespace, weights: Checkpoint | None) -> nn.Module:
-    """The criterion with the VGG16 weights that the command line or an official file names."""
-    if weights is not None and weights.vgg16 and args.vgg16_weights == "imagenet":
-        vgg16 = vgg16_from_state(weights.vgg16, str(weights.path))
-    else:
-        vgg16 = build_vgg16(args.vgg16_weights)
-    return build_criterion(vgg16)
+def build_training_criterion(args: argparse.Namespace, *files: Checkpoint | None) -> nn.Module:
+    """The criterion with the VGG16 weights that the command line or one of the files brings."""
+    if args.vgg16_weights == "imagenet":
+        for file in files:
+            if file is not None and file.vgg16:
+                return build_criterion(vgg16_from_state(file.vgg16, str(file.path)))
+    return build_criterion(build_vgg16(args.vgg16_weights))
 
 
 class Trainer:
@@ -311,22 +321,20 @@ class Trainer:
         self.output_dir = prepare_output_dir(args)
         resume = load_checkpoint(args.resume) if args.resume else None
         self.image_size = _image_size(args, resume)
-        self.validation = [_dataset(args, p, self.image_size) for p in args.val_data_cfg_paths]
+        self.validation = _datasets(args, args.val_data_cfg_paths, self.image_size)
         self.loader = MultiTaskLoader(
-            [_dataset(args, path, self.image_size) for path in args.data_cfg_paths],
+            [build_dataset(p, self.image_size, args.data_root) for p in args.data_cfg_paths],
             args.batch_size,
             seed=args.seed,
             num_workers=_num_workers(args),
             rank=dist.rank(),
             world_size=dist.world_size(),
-            pin_memory=device.type == "cuda",
+            pin_memory=dist.pins_memory(device),
         )
-        weights = resume or (
-            load_checkpoint(args.pretrained_model) if args.pretrained_model else None
-        )
+        pretrained = load_checkpoint(args.pretrained_model) if args.pretrained_model else None
         torch.manual_seed(args.seed)  # the same weights in every process
-        self.model = build_model(args, weights).to(device)
-        self.criterion = build_training_criterion(args, weights).to(device)
+        self.model = build_model(args, resume or pretrained).to(device)
+        self.criterion = build_training_criterion(args, resume, pretrained).to(device)
         self.amp_dtype = mixed_precision(args, device)
         self.optimizer = build_optimizer(
             self.model, args.lr, args.lr_encoder_ratio, args.weight_decay
@@ -341,19 +349,29 @@ class Trainer:
         self.network = dist.wrap_model(self.model, device)
         config = {**vars(args), "device": str(device), "pix2pix_size": self.image_size}
         config["architecture"] = self.model.architecture
-        self.log = RunLog(self.output_dir, config, args.tensorboard, args.wandb)
+        if not args.resume:
+            self._remove_old_run()
+        self.log = RunLog(self.output_dir, config, self.start_epoch, args.tensorboard, args.wandb)
+
+    def _remove_old_run(self) -> None:
+        """What `--overwrite true` allows: no file of the old run passes for one of the new."""
+        if dist.is_main_process():
+            for path in self.output_dir.glob("checkpoint_*.pth"):
+                path.unlink()
 
     def _restore(self, checkpoint: Checkpoint) -> None:
         """Continue where `checkpoint` was written; a file of bare weights starts at epoch 0."""
-        state = checkpoint.training
+        if "optimizer" not in checkpoint.training:
+            logger.warning("%s: only weights, no state of a training", checkpoint.path)
+        try:
+            self._restore_state(checkpoint.training)
+        except (ValueError, TypeError, KeyError, IndexError, AttributeError, RuntimeError) as error:
+            reason = " ".join(str(error).split())
+            raise CheckpointError(f"{checkpoint.path}: state of training: {reason}") from None
+
+    def _restore_state(self, state: dict[str, Any]) -> None:
         if "optimizer" in state:
-            ratios = [group["lr_ratio"] for group in self.optimizer.param_groups]
-            try:
-                self.optimizer.load_state_dict(state["optimizer"])
-            except (ValueError, KeyError) as error:
-                raise CheckpointError(f"{checkpoint.path}: optimizer state: {error}") from None
-            for group, ratio in zip(self.optimizer.param_groups, ratios, strict=True):
-                group["lr_ratio"] = ratio  # unknown to official files
+            load_optimizer(self.optimizer, state["optimizer"])
         if state.get("scaler") and self.scaler.is_enabled():
             self.scaler.load_state_dict(state["scaler"])
         self.start_epoch = state.get("epoch", -1) + 1
@@ -398,14 +416,15 @@ class Trainer:
                 clip_max_norm=self.args.clip_max_norm,
                 print_freq=self.args.print_freq,
             )
-        except NonFiniteLossError as error:
-            last = self.output_dir / "checkpoint_last.pth"
-            good = last if epoch > self.start_epoch or last.exists() else self.args.resume or "none"
+        except DivergenceError as error:
+            last = self.output_dir / LAST
+            good = last if last.exists() else self.args.resume or "none"
             raise ValueError(f"{error}; last good checkpoint: {good}") from None
 
     def _validate(self) -> tuple[dict[str, Any], list[str]]:
         """Metrics a data set, and the tasks whose score has improved."""
-        results, improved = {}, []
+        results: dict[str, Any] = {}
+        scores: dict[str, list[float]] = {}
         for dataset in self.validation:
             folder = self.output_dir / "validation"
             found, score = run_evaluation(
@@ -413,18 +432,20 @@ class Trainer:
             )
             logger.info("%s: %s", dataset.name, json.dumps(found))
             results[dataset.name] = found
-            if score is not None and score > self.best.get(dataset.task, float("-inf")):
-                self.best[dataset.task] = score
-                improved.append(dataset.task)
+            if score is not None:
+                scores.setdefault(dataset.task, []).append(score)
+        means = {task: sum(values) / len(values) for task, values in scores.items()}
+        improved = [t for t, mean in means.items() if mean > self.best.get(t, float("-inf"))]
+        self.best |= {task: means[task] for task in improved}
         return results, improved
 
     def _save(self, epoch: int, improved: list[str]) -> None:
         rng = dist.all_gather_objects(dist.rng_state(self.device))
         if not dist.is_main_process():
             return
-        names = ["checkpoint_last", *(f"checkpoint_best_{task}" for task in improved)]
+        names = [LAST, *(f"checkpoint_best_{task}.pth" for task in improved)]
         if (epoch + 1) % self.args.save_interval == 0 or epoch + 1 == self.args.epochs:
-            names.append(f"checkpoint_{epoch + 1:04d}")
+            names.append(f"checkpoint_{epoch + 1:04d}.pth")
         content = {
             "model": self.model.state_dict(),
             "optimizer": self.optimizer.state_dict(),
@@ -437,21 +458,27 @@ class Trainer:
             "tasks": list(TASKS),
             "image_size": self.image_size,
         }
-        save_atomically(content, [self.output_dir / f"{name}.pth" for name in names])
+        save_atomically(content, [self.output_dir / name for name in names])
 
 
 def prepare_output_dir(args: argparse.Namespace) -> Path:
-    """Make the folder; refuse to train over the checkpoints of another run."""
+    """Make the folder; refuse to train over checkpoints that `--resume` does not go on from."""
     folder = Path(args.output_dir)
-    last = folder / "checkpoint_last.pth"
-    if last.exists() and not (args.eval or args.resume or args.overwrite):
+    if folder.exists() and not folder.is_dir():
+        raise ValueError(f"--output_dir {folder} is a file, expected a folder")
+    last = folder / LAST
+    if last.exists() and not (args.eval or args.overwrite or _is_same(args.resume, last)):
         raise ValueError(
             f"{last} is there already: go on with --resume {last}, "
-            "or start over with --overwrite true"
+            "or write over it with --overwrite true"
         )
     dist.barrier()  # nobody makes the file while another still looks for it
     folder.mkdir(parents=True, exist_ok=True)
     return folder
+
+
+def _is_same(path: str, other: Path) -> bool:
+    return os.path.exists(path) and other.samefile(path)
 
 
 def _num_workers(args: argparse.Namespace) -> int:
@@ -462,8 +489,14 @@ def _image_size(args: argparse.Namespace, resume: Checkpoint | None) -> int:
     return args.pix2pix_size or (resume.image_size if resume else IMAGE_SIZE)
 
 
-def _dataset(args: argparse.Namespace, config: str, image_size: int) -> TextDataset:
-    return build_dataset(config, image_size, data_root=args.data_root)
+def _datasets(args: argparse.Namespace, configs: list[str], image_size: int) -> list[TextDataset]:
+    """Data sets to evaluate; raises ValueError where two would write to one folder."""
+    datasets = [build_dataset(path, image_size, args.data_root) for path in configs]
+    names = [dataset.name for dataset in datasets]
+    for path, name in zip(configs, names, strict=True):
+        if names.count(name) > 1:
+            raise ValueError(f"{path}: another data set is named {name!r} too")
+    return datasets
 
 
 def run_evaluation(
@@ -489,44 +522,48 @@ def run_evaluation(
 
 def evaluate_checkpoint(args: argparse.Namespace, device: torch.device) -> None:
     """Evaluate `--resume` on every data set of the command line and write `metrics.json`."""
+    output_dir = prepare_output_dir(args)
+    metrics = read_metrics(output_dir / METRICS)
     checkpoint = load_checkpoint(args.resume)
     model = build_model(args, checkpoint).to(device)
     amp_dtype = mixed_precision(args, device)
     image_size = _image_size(args, checkpoint)
-    datasets = [_dataset(args, path, image_size) for path in args.eval_data_cfg_path]
-    output_dir = prepare_output_dir(args)
-    for dataset in datasets:
+    for dataset in _datasets(args, args.eval_data_cfg_path, image_size):
         found, _ = run_evaluation(args, model, dataset, output_dir, device, amp_dtype)
         record = {"task": dataset.task, "checkpoint": args.resume, "image_size": image_size}
         record |= found
         logger.info("%s\n%s", dataset.name, json.dumps(record, indent=2))
+        metrics[dataset.name] = record
         if dist.is_main_process():
-            add_metrics(output_dir / "metrics.json", dataset.name, record)
+            write_json(output_dir / METRICS, metrics)
 
 
-def add_metrics(path: Path, name: str, record: dict[str, Any]) -> None:
-    """Put the metrics of one data set into `metrics.json`, beside those of others."""
+def read_metrics(path: Path) -> dict[str, Any]:
+    """Metrics of the data sets that were evaluated into this folder before."""
     try:
-        metrics = json.loads(path.read_text()) if path.exists() else {}
+        metrics = json.loads(path.read_text(encoding="utf-8")) if path.exists() else {}
     except ValueError:
-        raise ValueError(f"{path}: no JSON file, move it away") from None
-    write_json(path, metrics | {name: record})
+        metrics = None
+    if not isinstance(metrics, dict):
+        raise ValueError(f"{path}: not written by this program, move it away")
+    return metrics
 
 
 def main() -> None:
     """Parse the command line, join the processes, train or evaluate."""
     args = parse_args()
     device = dist.select_device(args.device)
-    dist.init_process_group(device)
-    setup_logging()
     try:
+        dist.init_process_group(device)
+        setup_logging()
         if args.eval:
             evaluate_checkpoint(args, device)
         else:
             Trainer(args, device).run()
     except RuntimeError as error:
         if dist.is_peer_failure(error):
-            raise ValueError("another process has stopped, see its message") from None
+            reason = str(error).splitlines()[0]
+            raise ValueError(f"lost another process, see its message ({reason})") from None
         raise
     finally:
         dist.destroy_process_group()

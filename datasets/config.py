@@ -44,7 +44,9 @@ def build_dataset(
 
 def _read_config(path: str | Path) -> dict:
     try:
-        config = yaml.safe_load(Path(path).read_text(encoding="utf-8"))
+        text = Path(path).read_text(encoding="utf-8")
+        _check_repeated_keys(yaml.compose(text, yaml.SafeLoader))
+        config = yaml.safe_load(text)
     except OSError as error:
         raise ValueError(f"cannot read this file ({error.strerror})") from None
     except (yaml.YAMLError, UnicodeDecodeError) as error:
@@ -60,9 +62,18 @@ def _read_config(path: str | Path) -> dict:
     task = DATASETS[config["dataset"]].task
     if config["task"] != task:
         raise ValueError(f"task is {config['task']!r}, but {config['dataset']} is for {task!r}")
-    if Path(config["name"]).name != config["name"]:
+    if Path(config["name"]).name != config["name"] or config["name"] == "..":
         raise ValueError(f"name is {config['name']!r}, expected a folder name")
     return config
+
+
+def _check_repeated_keys(node: yaml.Node | None) -> None:
+    """Raise ValueError for a key that stands twice: YAML would take the last one silently."""
+    if isinstance(node, yaml.MappingNode):
+        keys = [key.value for key, _ in node.value]
+        for key in keys:
+            if keys.count(key) > 1:
+                raise ValueError(f"the key {key!r} stands there twice")
 
 
 def _build_transforms(steps: list, image_size: int) -> list[Transform]:

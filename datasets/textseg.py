@@ -68,6 +68,9 @@ def _read_split(path: Path, split: str) -> list[str]:
     for part in split.split("+"):
         check_split(part, list(splits))
     names = [name for part in split.split("+") for name in splits[part]]
+    if len(set(names)) < len(names):
+        twice = next(name for name in names if names.count(name) > 1)
+        raise ValueError(f"{path}: {twice} is twice in split {split!r}")
     if not names:
         raise ValueError(f"{path}: split {split!r} is empty")
     return names

@@ -63,10 +63,10 @@ class TextRemovalLoss(nn.Module):
     """Region, perceptual and style loss of text removal (paper, section 3.4).
 
     Args:
-        vgg16: the frozen feature extractor.
+        vgg16: the frozen feature extractor; None leaves the perceptual and the style loss out.
     """
 
-    def __init__(self, vgg16: VGG16Features) -> None:
+    def __init__(self, vgg16: VGG16Features | None) -> None:
         super().__init__()
         self.vgg16 = vgg16
 
@@ -76,22 +76,25 @@ class TextRemovalLoss(nn.Module):
         """outputs: three (B, 3, h, w); images, label: (B, 3, H, W); mask: (B, 1, H, W), 1 =
         background -> scalars.
         """
+        terms = {"msr": multi_scale_region_loss(outputs, label, mask)}
+        if self.vgg16 is None:
+            return terms
         composite = mask * images + (1 - mask) * outputs[-1]
-        perceptual, style = self._feature_losses(torch.cat((outputs[-1], composite)), label)
-        return {
-            "msr": multi_scale_region_loss(outputs, label, mask),
-            "perceptual": perceptual,
-            "style": style,
-        }
+        perceptual, style = self._feature_losses(
+            self.vgg16, torch.cat((outputs[-1], composite)), label
+        )
+        return terms | {"perceptual": perceptual, "style": style}
 
-    def _feature_losses(self, pictures: Tensor, label: Tensor) -> tuple[Tensor, Tensor]:
+    def _feature_losses(
+        self, vgg16: VGG16Features, pictures: Tensor, label: Tensor
+    ) -> tuple[Tensor, Tensor]:
         """pictures: (2B, 3, H, W), outputs then composites -> perceptual and style loss, summed
         over both.
         """
         with torch.no_grad():
-            targets = self.vgg16(label)
+            targets = vgg16(label)
         perceptual = style = pictures.new_zeros(())
-        for feature, target in zip(self.vgg16(pictures), targets, strict=True):
+        for feature, target in zip(vgg16(pictures), targets, strict=True):
             difference = feature.unflatten(0, (2, -1)) - target  # (2, B, C, h, w)
             perceptual = perceptual + 2 * _at_least_float32(difference.abs()).mean()
             style = style + self._style_loss(feature, target)
@@ -204,8 +207,8 @@ def _as_slice(rows: list[int]) -> slice | list[int]:
     return slice(rows[0], rows[-1] + 1) if is_run else rows
 
 
-def build_criterion(vgg16: VGG16Features) -> MultiTaskCriterion:
-    """The paper's criterion for the three tasks."""
+def build_criterion(vgg16: VGG16Features | None) -> MultiTaskCriterion:
+    """The paper's criterion for the three tasks; without `vgg16`, less its two feature losses."""
     losses = {
         "text_removal": TextRemovalLoss(vgg16),
         "tampered_text_detection": SegmentationLoss(report_classes=False),

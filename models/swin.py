@@ -116,10 +116,19 @@ class WindowAttention(nn.Module):
         if torch.is_grad_enabled() or torch.compiler.is_compiling():
             return self._compute_biases(dtype)
         weights = [parameter for _, parameter in self.cpb_mlp.named_parameters()]
-        key = (dtype, *((p.data_ptr(), p.device, p._version) for p in weights))
+        # Tensors made in inference mode count no versions: nor can they change outside of it.
+        versions = [None if p.is_inference() else p._version for p in weights]
+        key = (dtype, *((p.data_ptr(), p.device) for p in weights), *versions)
         if self._cached_bias is None or self._cached_bias[0] != key:
             self._cached_bias = (key, self._compute_biases(dtype))
         return self._cached_bias[1]
+
+    def train(self, mode: bool = True) -> "WindowAttention":
+        """Also forgets the kept bias: edits through `.data`, as of moving averages, count no
+        version.
+        """
+        self._cached_bias = None
+        return super().train(mode)
 
     def _compute_biases(self, dtype: torch.dtype) -> list[Tensor]:
         table = 16 * torch.sigmoid(self.cpb_mlp(self.relative_coords_table).flatten(0, 2))

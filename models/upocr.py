@@ -115,9 +115,6 @@ def build_upocr(
     """
     if variant not in VARIANTS:
         raise ValueError(f"unknown variant {variant!r}, expected one of {sorted(VARIANTS)}")
-    unknown = sorted(set(overrides) - set(PAPER))
-    if unknown:
-        raise ValueError(f"unknown architecture options {unknown}, expected some of {list(PAPER)}")
     numbers = VARIANTS[variant] | overrides
     numbers = {key: list(n) if isinstance(n, list | tuple) else n for key, n in numbers.items()}
     check_architecture(numbers)
@@ -134,8 +131,29 @@ def _half(numbers: dict, half: str) -> list:
     return [numbers[f"{half}_{name}"] for name in names]
 
 
+def _check_types(numbers: dict[str, int | float | list[int]]) -> None:
+    unknown = sorted(set(numbers) - set(PAPER), key=str)
+    if unknown:
+        raise ValueError(f"unknown architecture options {unknown}, expected some of {list(PAPER)}")
+    for name, example in PAPER.items():
+        value = numbers.get(name)
+        if isinstance(example, list):
+            fits = isinstance(value, list) and all(type(number) is int for number in value)
+        else:
+            fits = type(value) is int or type(value) is type(example)
+        if not fits:
+            raise ValueError(f"architecture: {name} is {value!r}, expected the like of {example}")
+
+
 def check_architecture(numbers: dict[str, int | float | list[int]]) -> None:
-    """Raise ValueError where the numbers of an architecture do not fit together."""
+    """Raise ValueError where the numbers of an architecture are not those of `PAPER`, or do not fit
+    together.
+    """
+    if not isinstance(numbers, dict):
+        raise ValueError(f"architecture is {numbers!r}, expected a dictionary")
+    _check_types(numbers)
+    if numbers["embed_dim"] < 1:
+        raise ValueError(f"embed_dim is {numbers['embed_dim']}, expected at least 1")
     for half, stages in (("enc", 4), ("dec", 5)):
         depths, num_heads, window_size, pretrained, drop_path = _half(numbers, half)
         if len(depths) != stages or len(num_heads) != stages or min(depths) < 1:

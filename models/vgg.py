@@ -11,7 +11,7 @@ import torch
 from torch import Tensor, nn
 from torchvision.models import VGG16_Weights
 
-from utils.weights import read_file
+from utils.weights import read_file, state_dict_of
 
 logger = logging.getLogger(__name__)
 
@@ -59,8 +59,9 @@ class VGG16Features(nn.Module):
         return features
 
 
-def build_vgg16(weights: str = "imagenet") -> VGG16Features:
-    """VGG16 features with `imagenet` weights (torchvision's), from a file, or `random` ones.
+def build_vgg16(weights: str = "imagenet") -> VGG16Features | None:
+    """VGG16 features with `imagenet` weights (torchvision's), from a file, or `random` ones; None
+    for `none`.
 
     A file may be torchvision's VGG16 or an official UPOCR checkpoint with `vgg16.*` keys. Raises
     ValueError when the weights cannot be had or do not fit.
@@ -72,10 +73,13 @@ def build_vgg16(weights: str = "imagenet") -> VGG16Features:
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(0)  # the same in every process and after a resume
             return VGG16Features()
+    if weights == "none":
+        logger.warning("no VGG16: text removal trains without perceptual and style loss")
+        return None
     if weights == "imagenet":
         return vgg16_from_state(_imagenet_state(), "torchvision's VGG16")
-    content = read_file(Path(weights))
-    return vgg16_from_state(content.get("model", content), weights)
+    path = Path(weights)
+    return vgg16_from_state(state_dict_of(read_file(path), path), weights)
 
 
 def vgg16_from_state(state: dict[str, Tensor], source: str) -> VGG16Features:

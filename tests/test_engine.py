@@ -1,12 +1,13 @@
 """The loops: what they log, when they stop, what they count."""
 
 import logging
+import math
 
 import pytest
 import torch
 from torch import nn
 
-from engine import NonFiniteLossError, check_finite, evaluate, task_gap, to_device
+from engine import DivergenceError, DivergenceWatch, evaluate, task_gap, to_device
 from models import TASKS
 from utils.logger import Averages, LossWindow
 
@@ -36,27 +37,26 @@ def test_task_gap_leaves_the_mode(training):
     assert model.training is training
 
 
-def step(index: int, total: float) -> tuple[int, dict[str, float]]:
-    return index, {"total": total, "text_removal/msr": total, "grad_norm": 1.0}
+def step(index: int, total: float, norm: float = 1.0) -> tuple[int, dict[str, float]]:
+    return index, {"total": total, "text_removal/msr": total, "grad_norm": norm}
 
 
 def test_first_step_that_is_not_finite_is_named():
-    steps = [step(4, 1.0), step(5, float("inf")), step(6, float("nan"))]
-    with pytest.raises(NonFiniteLossError, match=r"loss .* epoch 3, step 5: total inf .*msr inf"):
-        check_finite(steps, epoch=3, scaled=False)
+    steps = [step(4, 1.0), step(5, math.inf), step(6, math.nan)]
+    with pytest.raises(DivergenceError, match=r"loss .* epoch 3, step 5: total inf .*msr inf"):
+        DivergenceWatch(epoch=3, patience=0).check(steps)
+    with pytest.raises(DivergenceError, match="gradient is not finite at epoch 0, step 0"):
+        DivergenceWatch(epoch=0, patience=0).check([step(0, 1.0, norm=math.inf)])
 
 
-def test_a_scaler_may_skip_steps_but_not_all():
-    check_finite([step(0, 1.0), step(1, float("inf"))], epoch=0, scaled=True)
-    with pytest.raises(NonFiniteLossError, match="step 0"):
-        check_finite([step(0, float("inf")), step(1, float("nan"))], epoch=0, scaled=True)
-
-
-def test_an_overflown_gradient_is_left_to_the_scaler():
-    steps = [(0, {"total": 1.0, "grad_norm": float("inf")})]
-    check_finite(steps, epoch=0, scaled=True)
-    with pytest.raises(NonFiniteLossError, match="gradient is not finite at epoch 0, step 0"):
-        check_finite(steps, epoch=0, scaled=False)  # the step was taken
+def test_a_scaler_may_skip_some_steps_in_a_row():
+    watch = DivergenceWatch(epoch=0, patience=2)
+    watch.check([step(0, 1.0, norm=math.inf)])
+    watch.check([step(1, 1.0, norm=math.nan)])
+    watch.check([step(2, 1.0)])
+    watch.check([step(3, math.inf), step(4, math.inf)])  # counted across looks, from the last good
+    with pytest.raises(DivergenceError, match="gradient is not finite at epoch 0, step 5"):
+        watch.check([step(5, 1.0, norm=math.inf)])
 
 
 def test_averages_leave_out_what_is_not_finite():
@@ -94,7 +94,7 @@ class Recorder:
 def test_evaluation_counts_images_and_clamps(caplog, num_images, warned):
     batch = {
         "images": torch.zeros(1, 3, 8, 8, dtype=torch.uint8),
-        "samples": [{"task": TASKS[0]}],
+        "samples": [{"task": TASKS[0], "name": "a"}],
     }
     recorder = Recorder()
     model = Painter([1.7, 0.0, 0.0]).train()
@@ -111,3 +111,27 @@ def test_evaluation_counts_images_and_clamps(caplog, num_images, warned):
     assert all(torch.equal(output, torch.ones(1, 3, 8, 8)) for output in recorder.outputs)
     assert ("evaluated 2 images of a data set of 3" in caplog.text) is warned
     assert model.training
+
+
+def test_an_output_that_is_not_finite_is_named():
+    batch = {
+        "images": torch.zeros(2, 3, 8, 8, dtype=torch.uint8),
+        "samples": [{"task": TASKS[0], "name": "sound"}, {"task": TASKS[0], "name": "broken"}],
+    }
+
+    def model(images, tasks):
+        outputs = torch.zeros(2, 3, 8, 8)
+        outputs[1, 0, 3, 3] = math.nan
+        return [outputs]
+
+    painter = Painter([0.0, 0.0, 0.0])
+    painter.forward = model
+    with pytest.raises(ValueError, match="the output for broken is not finite"):
+        evaluate(
+            painter,
+            [batch],
+            Recorder(),
+            device=torch.device("cpu"),
+            amp_dtype=None,
+            num_images=2,
+        )

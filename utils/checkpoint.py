@@ -3,20 +3,31 @@
 import argparse
 import os
 import re
+import shutil
 import tempfile
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO
 
 import torch
 from torch import Tensor, nn
 
 from models import TASKS, UPOCR, VARIANTS, build_upocr
-from utils.weights import CheckpointError, read_file
+from models.upocr import STRIDE, check_architecture
+from utils.weights import CheckpointError, read_file, state_dict_of
 
 DERIVED = ("relative_coords_table", "relative_position_index", "attn_mask")
 IMAGE_SIZE = 512  # of the paper
 PROMPTS = "task_prompt.task_embedding.weight"
+# What training needs to go on, and its types.
+TRAINING = {
+    "optimizer": dict,
+    "scaler": dict,
+    "epoch": int,
+    "loader": dict,
+    "rng": list,
+    "best": dict,
+}
 # Official command line -> our architecture options, where the names differ.
 OFFICIAL_OPTIONS = {
     "swin_{half}_embed_dim": "embed_dim",
@@ -59,7 +70,7 @@ def save_atomically(content: dict[str, Any], paths: list[Path]) -> None:
     temporary = Path(name)
     try:
         with os.fdopen(descriptor, "wb") as file:
-            torch.save(content, file)
+            _save(content, file, paths[0])
             file.flush()
             os.fsync(file.fileno())
         temporary.chmod(0o666 & ~_umask())
@@ -68,6 +79,14 @@ def save_atomically(content: dict[str, Any], paths: list[Path]) -> None:
         temporary.replace(paths[0])
     finally:
         temporary.unlink(missing_ok=True)
+
+
+def _save(content: dict[str, Any], file: BinaryIO, path: Path) -> None:
+    try:
+        torch.save(content, file)
+    except RuntimeError as error:  # how torch reports a full disk
+        reason = str(error.__context__ or error).splitlines()[0]
+        raise OSError(f"{path}: cannot be written ({reason})") from None
 
 
 def _umask() -> int:
@@ -83,10 +102,13 @@ def _replace_by_link(source: Path, path: Path) -> None:
     link = path.with_name(f".{path.name}.tmp")
     link.unlink(missing_ok=True)
     try:
-        link.hardlink_to(source)
-    except OSError:
-        link.write_bytes(source.read_bytes())
-    link.replace(path)
+        try:
+            link.hardlink_to(source)
+        except OSError:
+            shutil.copyfile(source, link)
+        link.replace(path)
+    finally:
+        link.unlink(missing_ok=True)
 
 
 def load_checkpoint(path: str | Path) -> Checkpoint:
@@ -97,39 +119,54 @@ def load_checkpoint(path: str | Path) -> Checkpoint:
     """
     path = Path(path)
     content = read_file(path)
-    state = content.get("model", content)
-    if not isinstance(state, dict):
-        raise CheckpointError(f"{path}: its model is no dictionary of weights")
-    state = {str(key).removeprefix("module."): value for key, value in state.items()}
+    state = state_dict_of(content, path)
     if PROMPTS not in state:
         raise CheckpointError(f"{path}: holds no UPOCR weights ({PROMPTS} is missing)")
+    options = content.get("args")
+    options = vars(options) if isinstance(options, argparse.Namespace) else {}
+    architecture = content.get("architecture")
+    if architecture is None:
+        architecture = _infer_architecture(state, options, path)
     checkpoint = Checkpoint(
         path=path,
         model={k: v for k, v in state.items() if not _is_derived(k) and not k.startswith("vgg16.")},
-        architecture=content.get("architecture") or _infer_architecture(state, content, path),
-        tasks=tuple(content.get("tasks", TASKS)),
-        image_size=content.get("image_size", IMAGE_SIZE),
+        architecture=architecture,
+        tasks=content.get("tasks", TASKS),
+        image_size=content.get("image_size", options.get("pix2pix_size", IMAGE_SIZE)),
         vgg16={key: value for key, value in state.items() if key.startswith("vgg16.")},
-        training=_training_state(content),
+        training={name: content[name] for name in TRAINING if name in content},
     )
+    _check_entries(checkpoint)
     return _order_tasks(checkpoint)
+
+
+def _check_entries(checkpoint: Checkpoint) -> None:
+    """Raise CheckpointError for an entry that no training has written; make `tasks` a tuple."""
+    try:
+        check_architecture(checkpoint.architecture)
+    except ValueError as error:
+        raise CheckpointError(f"{checkpoint.path}: {error}") from None
+    entries = {"tasks": checkpoint.tasks, **checkpoint.training}
+    for name, value in entries.items():
+        if not isinstance(value, TRAINING.get(name, (list, tuple))):
+            raise CheckpointError(f"{checkpoint.path}: {name} is {_abbreviate([repr(value)])}")
+    checkpoint.tasks = tuple(checkpoint.tasks)
+    size = checkpoint.image_size
+    if not isinstance(size, int) or size < STRIDE or size % STRIDE:
+        raise CheckpointError(
+            f"{checkpoint.path}: image_size is {size!r}, expected a multiple of {STRIDE}"
+        )
 
 
 def _is_derived(key: str) -> bool:
     return key.endswith(DERIVED)
 
 
-def _training_state(content: dict[str, Any]) -> dict[str, Any]:
-    names = ("optimizer", "scaler", "epoch", "loader", "rng", "best")
-    return {name: content[name] for name in names if name in content}
-
-
 def _infer_architecture(
-    state: dict[str, Tensor], content: dict[str, Any], path: Path
+    state: dict[str, Tensor], options: dict[str, Any], path: Path
 ) -> dict[str, Any]:
     """Architecture of an official file: from its weights, then its command line, then the paper."""
     numbers = dict(VARIANTS["upocr"])
-    options = vars(content["args"]) if isinstance(content.get("args"), argparse.Namespace) else {}
     for half in ("enc", "dec"):
         for official, ours in OFFICIAL_OPTIONS.items():
             if official.format(half=half) in options:
@@ -242,9 +279,7 @@ def load_pretrained_encoder(model: UPOCR, path: str | Path) -> None:
     `norm2` keep their start. Their classification head is left out. Raises CheckpointError.
     """
     path = Path(path)
-    content = read_file(path)
-    state = content.get("model", content.get("state_dict", content))
-    state = {key.removeprefix("module."): value for key, value in state.items()}
+    state = state_dict_of(read_file(path), path)
     if PROMPTS in state:
         load_weights(model.encoder, _strip(state, "encoder."), path)
         return

@@ -3,6 +3,7 @@
 import datetime
 import inspect
 import os
+import sys
 from contextlib import AbstractContextManager
 from typing import Any
 
@@ -91,6 +92,11 @@ def is_peer_failure(error: RuntimeError) -> bool:
     return isinstance(error, dist.DistError) or any(phrase in str(error) for phrase in phrases)
 
 
+def pins_memory(device: torch.device) -> bool:
+    """Whether batches reach `device` faster from page-locked memory."""
+    return device.type == "cuda"
+
+
 def barrier() -> None:
     """Wait for every process."""
     if is_distributed():
@@ -173,12 +179,17 @@ def set_rng_state(state: dict[str, Tensor], device: torch.device) -> None:
 
 
 def peak_memory_mib(device: torch.device) -> float:
-    """Peak memory in MiB: allocated on a GPU, resident set of the process elsewhere."""
+    """Peak memory in MiB: allocated on a GPU, resident set of the process elsewhere; NaN on
+    Windows.
+    """
     if device.type == "cuda":
         return torch.cuda.max_memory_allocated(device) / 2**20
-    import resource  # noqa: PLC0415 - does not exist on Windows
-
-    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
+    try:
+        import resource  # noqa: PLC0415 - does not exist on Windows
+    except ImportError:
+        return float("nan")
+    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    return peak / (2**20 if sys.platform == "darwin" else 2**10)  # bytes there, KiB elsewhere
 
 
 def wrap_model(model: nn.Module, device: torch.device) -> nn.Module:

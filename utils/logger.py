@@ -1,5 +1,6 @@
 """Logging: a line a print interval, a JSON line an epoch, TensorBoard and W&B if asked for."""
 
+import datetime
 import json
 import logging
 import math
@@ -13,6 +14,7 @@ import yaml
 from torch import Tensor
 
 from utils.dist import all_reduce_sum, is_main_process, world_size
+from utils.files import atomic_path
 
 
 def setup_logging() -> None:
@@ -95,7 +97,7 @@ class Stopwatch:
         will take.
         """
         per_step = (time.perf_counter() - self.started) / max(self.steps, 1)
-        eta = time.strftime("%H:%M:%S", time.gmtime(per_step * remaining))
+        eta = datetime.timedelta(seconds=round(per_step * remaining))
         return f"time {per_step:.3f} s  data {self.data / max(self.steps, 1):.3f} s  eta {eta}"
 
 
@@ -113,24 +115,41 @@ class RunLog:
     Args:
         output_dir: folder of the run.
         config: every option as resolved.
+        start_epoch: the first that will be written; lines of later ones in an old log are dropped.
         tensorboard: write event files to `output_dir/tensorboard`.
         wandb: log to Weights & Biases.
     """
 
     def __init__(
-        self, output_dir: Path, config: dict[str, Any], tensorboard: bool, wandb: bool
+        self,
+        output_dir: Path,
+        config: dict[str, Any],
+        start_epoch: int,
+        tensorboard: bool,
+        wandb: bool,
     ) -> None:
         self._file = output_dir / "log.txt"
         self._writer = self._wandb = None
         if not is_main_process():
             return
         (output_dir / "config.yaml").write_text(yaml.safe_dump(config, sort_keys=False))
+        if self._file.exists():
+            self._keep_before(start_epoch)
         if tensorboard:
             self._writer = _import_tensorboard()(log_dir=str(output_dir / "tensorboard"))
         if wandb:
             self._wandb = _import_wandb().init(
                 project="upocr", dir=str(output_dir), config=config, resume="allow"
             )
+
+    def _keep_before(self, epoch: int) -> None:
+        lines = self._file.read_text(encoding="utf-8").splitlines(keepends=True)
+        try:
+            kept = [line for line in lines if json.loads(line)["epoch"] < epoch]
+        except (ValueError, TypeError, KeyError):
+            raise ValueError(f"{self._file}: not a log of this program, move it away") from None
+        with atomic_path(self._file) as temporary:
+            temporary.write_text("".join(kept), encoding="utf-8")
 
     def write(self, epoch: int, record: dict[str, Any]) -> None:
         """Append a JSON line; its numbers also go to TensorBoard and W&B."""

@@ -31,6 +31,24 @@ def build_optimizer(
     return torch.optim.AdamW(parameter_groups(model, lr, lr_encoder_ratio, weight_decay))
 
 
+def load_optimizer(optimizer: torch.optim.Optimizer, state: dict) -> None:
+    """Continue with the moments and step counts of `state`; options stay those of `optimizer`.
+
+    Raises ValueError where a moment does not fit its parameter.
+    """
+    options = [{k: v for k, v in g.items() if k != "params"} for g in optimizer.param_groups]
+    optimizer.load_state_dict(state)
+    for group, own in zip(optimizer.param_groups, options, strict=True):
+        group.update(own)  # the command line decides; official files lack `lr_ratio`
+    for parameter, moments in optimizer.state.items():
+        for name in ("exp_avg", "exp_avg_sq"):
+            if moments[name].shape != parameter.shape:
+                raise ValueError(
+                    f"{name} has shape {tuple(moments[name].shape)}, its parameter "
+                    f"{tuple(parameter.shape)}"
+                )
+
+
 def learning_rate(
     epoch: int, epochs: int, lr: float, min_lr: float, warmup_epochs: int, warmup_min_lr: float
 ) -> float:

@@ -9,6 +9,7 @@ from typing import Any
 
 import torch
 from safetensors import SafetensorError, safe_open
+from torch import Tensor
 
 METADATA = ("architecture", "tasks", "image_size")  # JSON, in the header of a safetensors file
 
@@ -36,12 +37,30 @@ def read_file(path: Path) -> dict[str, Any]:
         refused = re.search(r"Unsupported global: GLOBAL (\S+)", str(error))
         reason = f"holds {refused[1]}, which is not loaded for safety" if refused else "is damaged"
         raise CheckpointError(f"{path}: {reason}") from None
-    except (RuntimeError, EOFError, KeyError, ValueError) as error:
+    except PermissionError as error:
+        raise CheckpointError(f"{path}: {error.strerror}") from None
+    except Exception as error:  # damaged bytes can raise anything in the unpickler
         reason = str(error).splitlines()[0] if str(error) else type(error).__name__
         raise CheckpointError(f"{path}: truncated or not a checkpoint ({reason})") from None
     if not isinstance(content, dict):
         raise CheckpointError(f"{path}: holds a {type(content).__name__}, expected a dictionary")
     return content
+
+
+def state_dict_of(content: dict[str, Any], path: Path) -> dict[str, Tensor]:
+    """The weights in what `read_file` returned: bare, or under `model` or `state_dict`.
+
+    Names lose the `module.` of a distributed wrapper. Raises CheckpointError.
+    """
+    state = content.get("model", content.get("state_dict", content))
+    if not isinstance(state, dict):
+        kind = type(state).__name__
+        raise CheckpointError(f"{path}: its model is a {kind}, expected a dictionary of weights")
+    for key, value in state.items():
+        if not isinstance(key, str) or not isinstance(value, Tensor):
+            kind = type(value).__name__
+            raise CheckpointError(f"{path}: {key!r} is a {kind}, expected named weights")
+    return {key.removeprefix("module."): value for key, value in state.items()}
 
 
 def _read_safetensors(path: Path) -> dict[str, Any]:

@@ -1,11 +1,16 @@
 """Reading, writing and converting weights."""
 
 import argparse
+import contextlib
 import pickle
+import random
+import resource
+from pathlib import Path
 
 import pytest
 import timm
 import torch
+from safetensors.torch import save_file
 from vectors import TINY, fill_by_name
 
 from models import TASKS, build_upocr
@@ -90,11 +95,14 @@ def test_windows_are_read_off_the_derived_table(tmp_path, window, pretrained):
 
 
 def test_options_of_an_official_training_file(model, tmp_path):
-    args = argparse.Namespace(swin_dec_window_size=4, swin_enc_drop_path_rate=0.2, device="cuda")
+    args = argparse.Namespace(
+        swin_dec_window_size=4, swin_enc_drop_path_rate=0.2, pix2pix_size=256, device="cuda"
+    )
     torch.save({"model": model.state_dict(), "args": args}, tmp_path / "official.pth")
-    found = load_checkpoint(tmp_path / "official.pth").architecture
-    assert found["dec_window_size"] == 4
-    assert found["enc_drop_path"] == 0.2
+    found = load_checkpoint(tmp_path / "official.pth")
+    assert found.architecture["dec_window_size"] == 4
+    assert found.architecture["enc_drop_path"] == 0.2
+    assert found.image_size == 256
 
 
 def test_prompts_and_their_optimizer_state_are_ordered_by_name(model, tmp_path):
@@ -164,6 +172,73 @@ def test_truncated_files_are_named(model, tmp_path, keep):
     assert "\n" not in str(error.value)
 
 
+@pytest.mark.parametrize("suffix", [".pth", ".safetensors"])
+def test_damaged_bytes_are_one_error_whatever_they_break(model, tmp_path, suffix):
+    path = tmp_path / f"broken{suffix}"
+    content = {"model": {"a": torch.ones(9)}, "epoch": 3, "best": {"x": 0.5}}
+    if suffix == ".pth":
+        torch.save(content, path, _use_new_zipfile_serialization=False)  # no checksums
+    else:
+        save_file(content["model"], path)
+    sound, generator = path.read_bytes(), random.Random(0)
+    for _ in range(300):
+        damaged = bytearray(sound)
+        for _ in range(4):
+            damaged[generator.randrange(len(sound))] = generator.randrange(256)
+        path.write_bytes(damaged)
+        with contextlib.suppress(CheckpointError):  # anything else fails the test
+            load_checkpoint(path)
+
+
+ENTRIES = {
+    "tasks": [7, None, "text_removal"],
+    "architecture": ["upocr", [], {"embed_dim": 24}, TINY | {"embed_dim": -24}, TINY | {"x": 1}],
+    "image_size": ["512", 100, -32, None],
+    "epoch": ["3", 1.5],
+    "optimizer": [[]],
+    "rng": [{}],
+    "best": [0.3],
+    "model": [[1], {"proj.weight": 1}, {3: torch.ones(1)}, torch.ones(2)],
+}
+
+
+@pytest.mark.parametrize(
+    ("name", "value"), [(name, value) for name, values in ENTRIES.items() for value in values]
+)
+def test_entries_that_no_training_wrote_are_named(model, tmp_path, name, value):
+    path = tmp_path / "odd.pth"
+    torch.save({"model": model.state_dict(), "architecture": model.architecture, name: value}, path)
+    with pytest.raises(CheckpointError, match=r"odd\.pth: ") as error:
+        load_checkpoint(path)
+    assert "\n" not in str(error.value)
+
+
+def test_a_full_disk_is_an_os_error_and_keeps_the_old_file(tmp_path):
+    path = tmp_path / "a.pth"
+    save_atomically({"x": 1}, [path])
+    before = path.read_bytes()
+    limits = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (10_000, limits[1]))
+    try:
+        with pytest.raises(OSError, match=r"a\.pth: cannot be written|File too large"):
+            save_atomically({"x": torch.zeros(100_000)}, [path])
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, limits)
+    assert path.read_bytes() == before
+    assert [p.name for p in tmp_path.iterdir()] == ["a.pth"]
+
+
+def test_names_without_hard_links_are_copies(tmp_path, monkeypatch):
+    def refuse(self, target):
+        raise OSError("no hard links here")
+
+    monkeypatch.setattr(Path, "hardlink_to", refuse)
+    paths = [tmp_path / "a.pth", tmp_path / "b.pth"]
+    save_atomically({"x": torch.ones(3)}, paths)
+    assert all(torch.equal(torch.load(path)["x"], torch.ones(3)) for path in paths)
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["a.pth", "b.pth"]
+
+
 def test_misfits_are_listed(model, tmp_path):
     state = model.state_dict()
     state["extra"] = state.pop("proj.bias")
@@ -210,6 +285,13 @@ def test_imagenet_encoder_of_another_size_is_refused(model, tmp_path):
     torch.save(source.state_dict(), tmp_path / "imagenet.pth")
     with pytest.raises(CheckpointError, match=r"imagenet\.pth: weights do not fit"):
         load_pretrained_encoder(model, tmp_path / "imagenet.pth")
+
+
+@pytest.mark.parametrize("content", [{"model": [1]}, {1: torch.ones(1)}, {"a": "b"}])
+def test_an_encoder_file_without_weights_is_named(model, tmp_path, content):
+    torch.save(content, tmp_path / "odd.pth")
+    with pytest.raises(CheckpointError, match=r"odd\.pth: "):
+        load_pretrained_encoder(model, tmp_path / "odd.pth")
 
 
 def test_conversion_leaves_nothing_out():
