@@ -65,8 +65,8 @@ FREE = ("enc_drop_path", "dec_drop_path")  # what other values than the weights'
 WINDOWS = tuple(f"{half}_{w}window_size" for half in ("enc", "dec") for w in ("", "pretrained_"))
 
 
-def parse_args(arguments: list[str] | None = None) -> argparse.Namespace:
-    """Parse the command line; names and defaults of the official one where both have an option."""
+def build_parser() -> argparse.ArgumentParser:
+    """Options of the command; names and defaults of the official one where both have an option."""
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.ArgumentDefaultsHelpFormatter
     )
@@ -74,7 +74,12 @@ def parse_args(arguments: list[str] | None = None) -> argparse.Namespace:
     _add_data_options(parser.add_argument_group("data"))
     _add_training_options(parser.add_argument_group("training"))
     _add_model_options(parser.add_argument_group("model"))
-    args = parser.parse_args(arguments)
+    return parser
+
+
+def parse_args(arguments: list[str] | None = None) -> argparse.Namespace:
+    """Parse and check the command line; raises ValueError."""
+    args = build_parser().parse_args(arguments)
     _check_args(args)
     return args
 
@@ -168,7 +173,7 @@ def _add_training_options(group: argparse._ArgumentGroup) -> None:
     add("--weight_decay", type=float, default=1e-4, help="of AdamW")
     add("--clip_max_norm", type=float, default=0.1, help="gradient norm is clipped to it, 0: not")
     add("--save_interval", type=int, default=10, help="epochs between checkpoints that are kept")
-    add("--eval_interval", type=int, default=10, help="epochs between validations")
+    add("--eval_interval", type=int, default=10, help="epochs between validations; the last too")
     add(
         "--vgg16_weights",
         default="imagenet",
@@ -395,7 +400,8 @@ class Trainer:
             losses = self._train_epoch(batches, epoch)
             record = {"lr": self.optimizer.param_groups[0]["lr"], "train": losses}
             improved: list[str] = []
-            if self.validation and (epoch + 1) % args.eval_interval == 0:
+            last = epoch + 1 == args.epochs
+            if self.validation and (last or (epoch + 1) % args.eval_interval == 0):
                 record["val"], improved = self._validate()
             self._save(epoch, improved)
             self.log.write(epoch, record)
@@ -562,8 +568,7 @@ def main() -> None:
             Trainer(args, device).run()
     except RuntimeError as error:
         if dist.is_peer_failure(error):
-            reason = str(error).splitlines()[0]
-            raise ValueError(f"lost another process, see its message ({reason})") from None
+            raise ValueError("lost another process, see its message") from None
         raise
     finally:
         dist.destroy_process_group()

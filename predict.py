@@ -23,15 +23,20 @@ UPOCR = Predictor  # what users import; `models.UPOCR` is the bare network
 RESULTS = "results.json"
 
 
-def parse_args(arguments: list[str] | None = None) -> argparse.Namespace:
-    """Parse the command line."""
+def build_parser() -> argparse.ArgumentParser:
+    """Options of the command."""
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.ArgumentDefaultsHelpFormatter
     )
     _add_file_options(parser.add_argument_group("files"))
     _add_task_options(parser.add_argument_group("tasks"))
     _add_machine_options(parser.add_argument_group("model and machine"))
-    args = parser.parse_args(arguments)
+    return parser
+
+
+def parse_args(arguments: list[str] | None = None) -> argparse.Namespace:
+    """Parse and check the command line; raises ValueError."""
+    args = build_parser().parse_args(arguments)
     if not 0 <= args.threshold <= 1:
         raise ValueError(f"--threshold is {args.threshold}, expected 0 to 1")
     for name in ("batch_size", "max_pixels"):

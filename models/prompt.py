@@ -13,8 +13,7 @@ def task_ids(tasks: Sequence[str] | Tensor, batch_size: int) -> Tensor:
     """Prompt rows of a batch, (B,) int64, from B task names or from a (B,) int64 tensor.
 
     Raises ValueError for an unknown task and for a count other than `batch_size`. Rows on an
-    accelerator are not
-    range-checked: that would wait for the device.
+    accelerator are not range-checked: that would wait for the device.
     """
     if isinstance(tasks, str):
         raise ValueError(

@@ -1,10 +1,14 @@
 """Fixtures that the tests share."""
 
 import json
+import sys
+from pathlib import Path
 
 import pytest
+from small_run import DATA, ROOT, TRAINING
 from vectors import REFERENCE, TINY, fill_by_name
 
+import main
 from models import UPOCR, build_upocr
 
 
@@ -31,3 +35,29 @@ def full_model() -> UPOCR:
     model = build_upocr()
     fill_by_name(model)
     return model.eval()
+
+
+@pytest.fixture
+def command(monkeypatch):
+    """Run main.py in this process: `command(*arguments)`."""
+    monkeypatch.chdir(ROOT)
+
+    def call(*arguments: object, data_root: Path = DATA) -> None:
+        argv = ["main.py", "--data_root", str(data_root), *map(str, arguments)]
+        monkeypatch.setattr(sys, "argv", argv)
+        main.main()
+
+    return call
+
+
+@pytest.fixture(scope="session")
+def checkpoint(tmp_path_factory) -> Path:
+    """Written by training, used by the tests of evaluation."""
+    folder = tmp_path_factory.mktemp("run")
+    patch = pytest.MonkeyPatch()
+    patch.chdir(ROOT)
+    argv = ["main.py", "--data_root", str(DATA), *TRAINING, "--epochs", "1"]
+    patch.setattr(sys, "argv", [*argv, "--output_dir", str(folder)])
+    main.main()
+    patch.undo()
+    return folder / "checkpoint_last.pth"

@@ -2,65 +2,20 @@
 
 import argparse
 import json
-import math
 import shutil
-import subprocess
-import sys
 from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
 from PIL import Image
+from small_run import COMMON, DATA, EVAL, NAMES, ROOT, TRAIN, TRAINING, torchrun
 from vectors import TESTS, reference_parameter
 
 import main
 from models import TASKS
-from utils.cli import run
 
-ROOT = TESTS.parent
-DATA = TESTS / "data"
-TRAIN = [f"data_configs/train/{name}.yaml" for name in ("scut-enstext", "tampered-ic13", "textseg")]
-EVAL = [path.replace("train", "eval") for path in TRAIN]
-NAMES = ["SCUT-EnsText", "Tampered-IC13", "TextSeg"]
-SMALL = [
-    *("--swin_enc_embed_dim", "8", "--swin_enc_depths", "1", "1", "1", "1"),
-    *("--swin_enc_num_heads", "1", "1", "2", "2", "--swin_dec_num_heads", "2", "2", "1", "1", "1"),
-    *("--swin_dec_depths", "1", "1", "1", "1", "1", "--swin_enc_window_size", "4"),
-]
-COMMON = ["--device", "cpu", "--num_workers", "0"]
-TRAINING = [
-    *(
-        *COMMON,
-        *SMALL,
-        "--pix2pix_size",
-        "64",
-        "--data_cfg_paths",
-        *TRAIN,
-        "--vgg16_weights",
-        "random",
-    ),
-    *("--batch_size", "1", "--iter_per_epoch", "2", "--print_freq", "1", "--scratch_init", "true"),
-]
-
-
-@pytest.fixture
-def command(monkeypatch):
-    """Run main.py in this process: `command(*arguments)`."""
-    monkeypatch.chdir(ROOT)
-
-    def call(*arguments: object, data_root: Path = DATA) -> None:
-        argv = ["main.py", "--data_root", str(data_root), *map(str, arguments)]
-        monkeypatch.setattr(sys, "argv", argv)
-        main.main()
-
-    return call
-
-
-def torchrun(processes: int, *arguments: object) -> subprocess.CompletedProcess:
-    launcher = ["-m", "torch.distributed.run", "--standalone", f"--nproc_per_node={processes}"]
-    command = [sys.executable, *launcher, "main.py", *map(str, arguments)]
-    return subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)
+REMOVAL = "TextRemoval/SCUT-EnsText"
 
 
 def assert_same(a: object, b: object, where: str = "") -> None:
@@ -78,19 +33,6 @@ def assert_same(a: object, b: object, where: str = "") -> None:
             assert_same(x, y, f"{where}/{index}")
     else:
         assert a == b, where
-
-
-@pytest.fixture(scope="module")
-def checkpoint(tmp_path_factory) -> Path:
-    """Written by training, used by the tests of evaluation."""
-    folder = tmp_path_factory.mktemp("run")
-    patch = pytest.MonkeyPatch()
-    patch.chdir(ROOT)
-    argv = ["main.py", "--data_root", str(DATA), *TRAINING, "--epochs", "1"]
-    patch.setattr(sys, "argv", [*argv, "--output_dir", str(folder)])
-    main.main()
-    patch.undo()
-    return folder / "checkpoint_last.pth"
 
 
 def test_stopped_and_resumed_training_is_bit_identical(command, tmp_path, monkeypatch):
@@ -230,6 +172,15 @@ def five_images(tmp_path) -> Path:
         shutil.copy(detection / "test_img" / "101.jpg", detection / "test_img" / f"{name}.jpg")
         shutil.copy(detection / "test_gt" / "101.txt", detection / "test_gt" / f"{name}.txt")
     (detection / "test_gt" / "103.txt").write_text("")
+    segmentation = root / "TextSegmentation" / "TextSeg"
+    split = json.loads((segmentation / "split.json").read_text())
+    (first,) = split["test"]
+    split["test"] += [f"b000{index}" for index in range(4)]
+    (segmentation / "split.json").write_text(json.dumps(split))
+    for index, name in enumerate(split["test"][1:]):
+        for file in (f"image/{first}.jpg", f"semantic_label/{first}_maskfg.png"):
+            picture = Image.open(segmentation / file)
+            picture.rotate(90 * index, expand=True).save(segmentation / file.replace(first, name))
     return root
 
 
@@ -239,12 +190,13 @@ def test_metrics_do_not_depend_on_the_number_of_processes(checkpoint, five_image
         folder = tmp_path / f"out{processes}"
         result = torchrun(
             *(processes, "--data_root", five_images, *COMMON, "--eval", "true"),
-            *("--resume", checkpoint, "--eval_data_cfg_path", *EVAL[:2], "--output_dir", folder),
+            *("--resume", checkpoint, "--eval_data_cfg_path", *EVAL, "--output_dir", folder),
         )
         assert result.returncode == 0, result.stderr
         found.append(json.loads((folder / "metrics.json").read_text()))
-    assert found[0]["SCUT-EnsText"]["num_images"] == 5
-    assert found[0]["Tampered-IC13"]["num_images"] == 5
+    assert {name: record["num_images"] for name, record in found[0].items()} == dict.fromkeys(
+        NAMES, 5
+    )
     assert found[0] == found[1] == found[2]
 
 
@@ -261,17 +213,61 @@ def test_two_processes_train_one_model(tmp_path):
     assert len((tmp_path / "two" / "log.txt").read_text().splitlines()) == 1
 
 
-def test_validation_keeps_the_best_checkpoint_of_each_task(command, tmp_path):
+def test_two_processes_train_as_one_with_their_joint_batch(command, tmp_path):
+    # The loss of removal is a mean over samples, so equal shares give the gradient of the whole.
+    # Each process drops other paths, so none are dropped here.
+    options = [*TRAINING, "--epochs", "2", "--data_cfg_paths", TRAIN[0], "--vgg16_weights", "none"]
+    options += ["--swin_enc_drop_path_rate", "0", "--swin_dec_drop_path_rate", "0"]
+    command(*options, "--batch_size", "2", "--output_dir", tmp_path / "one")
+    result = torchrun(2, "--data_root", DATA, *options, "--output_dir", tmp_path / "two")
+    assert result.returncode == 0, result.stderr
+    logs = [(tmp_path / run / "log.txt").read_text().splitlines() for run in ("one", "two")]
+    one, two = ([json.loads(line)["train"] for line in log] for log in logs)
+    # Weights are not compared: Adam turns the rounding of tiny gradients into whole steps.
+    for a, b in zip(one, two, strict=True):
+        assert a["total"] == pytest.approx(b["total"], rel=1e-5)
+        assert a["grad_norm"] == pytest.approx(b["grad_norm"], rel=1e-2)
+
+
+def test_validation_keeps_the_best_checkpoint_of_each_task(command, tmp_path, monkeypatch):
+    # Two data sets of one task count as their mean; None: images without labels.
+    scores = {
+        "SCUT-EnsText": [20.0, 10.0, 30.0],
+        "Tampered-IC13": [0.5, 0.6, 0.4],
+        "TextSeg": [None, 0.1, 0.1],
+        "other": [10.0, 30.0, 10.0],
+    }
+    calls = dict.fromkeys(scores, 0)
+
+    def fake(args, model, dataset, *others):
+        calls[dataset.name] += 1
+        return {"num_images": 1}, scores[dataset.name][calls[dataset.name] - 1]
+
+    monkeypatch.setattr(main, "run_evaluation", fake)
+    other = tmp_path / "other.yaml"
+    other.write_text((ROOT / EVAL[0]).read_text().replace("SCUT-EnsText\n", "other\n", 1))
     command(
-        *(*TRAINING, "--epochs", "2", "--val_data_cfg_paths", *EVAL, "--eval_interval", "1"),
+        *(*TRAINING, "--epochs", "3", "--val_data_cfg_paths", *EVAL, other),
+        *("--eval_interval", "1", "--output_dir", tmp_path),
+    )
+    assert calls == dict.fromkeys(scores, 3)
+    best = [
+        torch.load(tmp_path / f"checkpoint_best_{task}.pth", weights_only=True) for task in TASKS
+    ]
+    assert [file["epoch"] for file in best] == [1, 1, 1]  # of 15 20 20, .5 .6 .4, none .1 .1
+    last = torch.load(tmp_path / "checkpoint_last.pth", weights_only=True)
+    assert last["epoch"] == 2
+    assert last["best"] == dict(zip(TASKS, (20.0, 0.6, 0.1), strict=True))
+
+
+def test_validation_is_written_to_the_log(command, tmp_path):
+    command(
+        *(*TRAINING, "--epochs", "3", "--val_data_cfg_paths", *EVAL, "--eval_interval", "2"),
         *("--output_dir", tmp_path),
     )
     lines = [json.loads(line) for line in (tmp_path / "log.txt").read_text().splitlines()]
-    assert [sorted(line["val"]) for line in lines] == [sorted(NAMES)] * 2
-    for task in TASKS:
-        best = torch.load(tmp_path / f"checkpoint_best_{task}.pth", weights_only=True)
-        last = torch.load(tmp_path / "checkpoint_last.pth", weights_only=True)
-        assert best["best"][task] == last["best"][task]
+    assert [sorted(line.get("val", ())) for line in lines] == [[], sorted(NAMES), sorted(NAMES)]
+    assert lines[1]["val"]["TextSeg"]["num_images"] == 1
 
 
 def test_configuration_is_saved_as_resolved(checkpoint):
@@ -305,188 +301,6 @@ def test_booleans(tmp_path, text, value):
     assert main.parse_args(arguments).amp is value
 
 
-# --- bad input: exit code 2, one line that names the file, nothing else ---
-
-
-def spoil(change):
-    """A case on a copy of the small data set that `change` damages."""
-
-    def case(root: Path, checkpoint: Path, tmp_path: Path) -> list[object]:
-        shutil.copytree(DATA, root)
-        change(root)
-        training = [*TRAINING, "--epochs", "1"]
-        return [*training, "--output_dir", tmp_path / "out", "--data_root", root]
-
-    return case
-
-
-def spoil_evaluation(change):
-    def case(root: Path, checkpoint: Path, tmp_path: Path) -> list[object]:
-        shutil.copytree(DATA, root)
-        change(root)
-        return [
-            *(*COMMON, "--eval", "true", "--resume", checkpoint, "--eval_data_cfg_path", *EVAL),
-            *("--output_dir", tmp_path / "out", "--data_root", root),
-        ]
-
-    return case
-
-
-def options(*extra: object):
-    """A case with a sound data set and other options."""
-
-    def case(root: Path, checkpoint: Path, tmp_path: Path) -> list[object]:
-        values = [str(v).format(tmp=tmp_path, checkpoint=checkpoint) for v in extra]
-        return [*values, "--output_dir", tmp_path / "out", "--data_root", DATA]
-
-    return case
-
-
-def written(name: str, content: bytes | dict | None, *extra: object):
-    """A case with a file `name` in the temporary folder."""
-
-    def case(root: Path, checkpoint: Path, tmp_path: Path) -> list[object]:
-        if isinstance(content, dict):
-            torch.save(content, tmp_path / name)
-        elif content is None:
-            (tmp_path / name).write_bytes(checkpoint.read_bytes()[:-1000])
-        else:
-            (tmp_path / name).write_bytes(content)
-        return options(*extra)(root, checkpoint, tmp_path)
-
-    return case
-
-
-REMOVAL = "TextRemoval/SCUT-EnsText"
-DETECTION = "TamperedTextDetection/Tampered-IC13"
-SEGMENTATION = "TextSegmentation/TextSeg"
-EVALUATE = [*COMMON, "--eval", "true", "--eval_data_cfg_path", EVAL[2]]
-
-
-def damage(path: Path) -> None:
-    path.write_bytes(path.read_bytes()[:400])
-
-
-def resize(path: Path) -> None:
-    Image.open(path).resize((32, 32)).save(path)
-
-
-def empty(folder: Path) -> None:
-    for file in folder.iterdir():
-        file.unlink()
-
-
-BAD_INPUT = {
-    "missing folder": (spoil(lambda r: shutil.rmtree(r / REMOVAL)), "SCUT-EnsText"),
-    "missing label": (spoil(lambda r: (r / REMOVAL / "train/label/2.jpg").unlink()), "2.jpg"),
-    "missing mask": (spoil(lambda r: (r / REMOVAL / "train/mask/1.jpg").unlink()), "1.jpg"),
-    "missing annotation": (
-        spoil(lambda r: (r / DETECTION / "train_gt/100.txt").unlink()), "train_gt",
-    ),
-    "missing split": (spoil(lambda r: (r / SEGMENTATION / "split.json").unlink()), "split.json"),
-    "empty folder": (spoil(lambda r: empty(r / DETECTION / "train_img")), "train_img"),
-    "unreadable image": (spoil(lambda r: damage(r / REMOVAL / "train/image/1.jpg")), "image/1.jpg"),
-    "unreadable in evaluation": (
-        spoil_evaluation(lambda r: damage(r / DETECTION / "test_img/101.jpg")), "101.jpg",
-    ),
-    "label of another size": (
-        spoil(lambda r: resize(r / SEGMENTATION / "semantic_label/a0001_maskfg.png")), "a0001",
-    ),
-    "four integers": (
-        spoil(lambda r: (r / DETECTION / "train_gt/100.txt").write_text("1,2,3,4\n")), "100.txt",
-    ),
-    "no integers": (
-        spoil(lambda r: (r / DETECTION / "train_gt/100.txt").write_text("a,b,c,d,e\n")), "100.txt",
-    ),
-    "batch too large": (options(*TRAINING, "--batch_size", "3"), "batch size is 3"),
-    "unknown YAML key": (
-        written("x.yaml", (ROOT / TRAIN[2]).read_bytes() + b"extra: 1\n", *COMMON,
-                "--data_cfg_paths", "{tmp}/x.yaml"), "x.yaml: unknown key 'extra'",
-    ),
-    "unknown transform": (
-        written("x.yaml", (ROOT / TRAIN[2]).read_bytes().replace(b"- color_jitter", b"- blur"),
-                *COMMON, "--data_cfg_paths", "{tmp}/x.yaml"), "unknown transform 'blur'",
-    ),
-    "missing configuration": (options(*COMMON, "--data_cfg_paths", "no.yaml"), "no.yaml"),
-    "other architecture": (
-        options(*EVALUATE, "--resume", "{checkpoint}", "--variant", "upocr"), "checkpoint_last.pth",
-    ),
-    "truncated checkpoint": (
-        written("cut.pth", None, *EVALUATE, "--resume", "{tmp}/cut.pth"), "cut.pth",
-    ),
-    "not a checkpoint": (
-        written("text.pth", b"hello", *EVALUATE, "--resume", "{tmp}/text.pth"), "text.pth",
-    ),
-    "other weights": (
-        written("other.pth", {"model": {"a": torch.ones(1)}}, *EVALUATE, "--resume",
-                "{tmp}/other.pth"), "other.pth: holds no UPOCR weights",
-    ),
-    "no checkpoint": (options(*EVALUATE, "--resume", "no.pth"), "no.pth: no such checkpoint"),
-    "eval without resume": (options(*EVALUATE), "--resume"),
-    "eval without data": (options("--eval", "true", "--resume", "x"), "--eval_data_cfg_path"),
-    "training without data": (options(*COMMON), "--data_cfg_paths"),
-    "unknown device": (options(*TRAINING, "--device", "tpu"), "unknown device 'tpu'"),
-    "float16 on a CPU": (
-        options(*TRAINING, "--amp", "true", "--amp_dtype", "float16"), "amp_dtype float16",
-    ),
-    "negative workers": (options(*TRAINING, "--num_workers", "-1"), "--num_workers is -1"),
-    "learning rate": (options(*TRAINING, "--lr", "nan"), "--lr is nan, expected 0 or more"),
-    "threshold": (options(*TRAINING, "--textseg_conf_thres", "2"), "expected 0 to 1"),
-    "odd size": (options(*TRAINING, "--pix2pix_size", "100"), "multiple of 32"),
-    "VGG16 file": (options(*TRAINING, "--vgg16_weights", "no.pth"), "no.pth"),
-}  # fmt: skip
-
-
-@pytest.mark.parametrize("name", BAD_INPUT)
-def test_bad_input_is_one_line_and_exit_code_2(name, checkpoint, tmp_path, monkeypatch, capsys):
-    case, expected = BAD_INPUT[name]
-    arguments = case(tmp_path / "data", checkpoint, tmp_path)
-    monkeypatch.chdir(ROOT)
-    monkeypatch.setattr(sys, "argv", ["main.py", *map(str, arguments)])
-    with pytest.raises(SystemExit) as stop:
-        run(main.main)
-    captured = capsys.readouterr()
-    assert stop.value.code == 2, captured.err
-    lines = [line for line in captured.err.splitlines() if "\r" not in line]
-    assert len(lines) == 1
-    assert lines[0].startswith("error: ")
-    assert expected in lines[0]
-    assert "Traceback" not in captured.out + captured.err
-    assert not list(tmp_path.glob("out/*.pth"))
-
-
-def test_argparse_errors_exit_with_2(monkeypatch, capsys):
-    monkeypatch.setattr(sys, "argv", ["main.py", "--amp", "maybe"])
-    with pytest.raises(SystemExit) as stop:
-        run(main.main)
-    assert stop.value.code == 2
-    assert "'maybe' is not one of true, yes, 1, false, no, 0" in capsys.readouterr().err
-
-
-def test_bad_input_in_a_loader_worker(checkpoint, tmp_path, monkeypatch, capsys):
-    arguments = BAD_INPUT["unreadable image"][0](tmp_path / "data", checkpoint, tmp_path)
-    monkeypatch.chdir(ROOT)
-    argv = ["main.py", *map(str, arguments), "--num_workers", "2", "--epochs", "9"]
-    monkeypatch.setattr(sys, "argv", argv)
-    with pytest.raises(SystemExit) as stop:
-        run(main.main)
-    error = capsys.readouterr().err
-    assert stop.value.code == 2
-    assert "image/1.jpg" in error
-    assert "worker" not in error
-
-
-@pytest.mark.parametrize("name", ["missing folder", "unreadable image"])
-def test_bad_input_under_torchrun(name, checkpoint, tmp_path):
-    arguments = BAD_INPUT[name][0](tmp_path / "data", checkpoint, tmp_path)
-    result = torchrun(2, *arguments)
-    assert result.returncode != 0
-    assert "error: " in result.stderr
-    assert 'main.py", line' not in result.stderr  # no traceback of ours; torchrun prints its own
-    assert "exitcode  : 2" in result.stderr
-    assert "exitcode  : 1" not in result.stderr
-
-
 def test_diverged_training_stops_and_names_the_last_good_checkpoint(command, tmp_path, monkeypatch):
     command(*TRAINING, "--epochs", "1", "--output_dir", tmp_path)
     last = tmp_path / "checkpoint_last.pth"
@@ -499,16 +313,6 @@ def test_diverged_training_stops_and_names_the_last_good_checkpoint(command, tmp
     assert "text_segmentation/smooth_l1" in str(error.value)
     assert str(error.value).endswith(f"last good checkpoint: {last}")
     assert last.read_bytes() == before
-
-
-def test_a_run_is_not_overwritten_by_accident(command, tmp_path):
-    (tmp_path / "checkpoint_last.pth").write_bytes(b"precious")
-    options = [*TRAINING, "--epochs", "1", "--output_dir", tmp_path]
-    with pytest.raises(ValueError, match="is there already: go on with --resume"):
-        command(*options)
-    assert (tmp_path / "checkpoint_last.pth").read_bytes() == b"precious"
-    command(*options, "--overwrite", "true")
-    assert math.isclose((tmp_path / "checkpoint_last.pth").stat().st_size, 5e6, rel_tol=1)
 
 
 def test_images_without_labels_give_pictures_and_a_count(command, checkpoint, tmp_path):

@@ -4,6 +4,7 @@ import datetime
 import inspect
 import os
 import sys
+import warnings
 from contextlib import AbstractContextManager
 from typing import Any
 
@@ -196,6 +197,9 @@ def wrap_model(model: nn.Module, device: torch.device) -> nn.Module:
     """The model with gradients averaged over the processes; the model itself for one process."""
     if not is_distributed():
         return model
+    # A convolution of a channels-last map may give its weight's gradient in that layout: the same
+    # numbers, at worst copied once more. Not worth a warning that looks like an error.
+    warnings.filterwarnings("ignore", "Grad strides do not match bucket view strides")
     # Our buffers are constants. Newer releases have another name for the option that leaves them.
     parameters = inspect.signature(nn.parallel.DistributedDataParallel).parameters
     renamed = "forward_sync_buffers" in parameters

@@ -130,8 +130,8 @@ def format_problems(results: Sequence[dict]) -> str:
     return "\n".join(lines)
 
 
-def main() -> int:
-    """The command; returns 1 if something is wrong with the data."""
+def build_parser() -> argparse.ArgumentParser:
+    """Options of the command."""
     parser = argparse.ArgumentParser(
         prog="python -m datasets.prepare.check",
         description="Find what is wrong with data sets: missing, damaged or unfit files, labels "
@@ -151,7 +151,12 @@ def main() -> int:
         help="processes; 0: none besides this one",
     )
     add("--json", type=Path, default=None, metavar="FILE", help="write the results as JSON")
-    options = parser.parse_args()
+    return parser
+
+
+def main() -> int:
+    """The command; returns 1 if something is wrong with the data."""
+    options = build_parser().parse_args()
     found = {
         dataset.root.resolve(): dataset
         for path in options.paths

@@ -112,14 +112,19 @@ def draw_mask(polygons: Sequence[Polygon], shape: tuple[int, int]) -> np.ndarray
     return mask
 
 
-def main() -> None:
-    """The command."""
+def build_parser() -> argparse.ArgumentParser:
+    """Options of the command."""
     parser = argparse.ArgumentParser(
         prog="python -m datasets.prepare.scut_enstext",
         description="Arrange SCUT-EnsText as delivered and make its masks.",
     )
     parser.add_argument("--root", type=Path, required=True, help="folder with train and test in it")
-    options = parser.parse_args()
+    return parser
+
+
+def main() -> None:
+    """The command."""
+    options = build_parser().parse_args()
     for split, count in prepare(options.root).items():
         print(f"{options.root / split}: image, label and mask of {count} samples")
 

@@ -129,15 +129,15 @@ def _work(job: tuple[str, int]) -> list[dict]:
     return _recipe.make(*job)
 
 
-def parser() -> argparse.ArgumentParser:
+def build_parser() -> argparse.ArgumentParser:
     """Options of the command."""
-    options = argparse.ArgumentParser(
+    parser = argparse.ArgumentParser(
         prog="python -m datasets.prepare.synthesize",
         description="Write photographs with synthetic text and exact labels in the layouts of "
         "SCUT-EnsText, TextSeg and Tampered-IC13.",
         formatter_class=argparse.ArgumentDefaultsHelpFormatter,
     )
-    add = options.add_argument
+    add = parser.add_argument
     add("--output_dir", type=Path, default=Path("data/synthetic"), help="folder to write to")
     add("--num_train", type=int, default=2000, help="training samples, each one image per task")
     add("--num_test", type=int, default=200, help="test samples")
@@ -162,12 +162,12 @@ def parser() -> argparse.ArgumentParser:
     )
     add("--overwrite", type=parse_bool, default=False, metavar="BOOL",
         help="replace a synthetic data set that is in the folder")  # fmt: skip
-    return options
+    return parser
 
 
 def main() -> None:
     """The command."""
-    options = parser().parse_args()
+    options = build_parser().parse_args()
     _check(options)
     started, cpu_started = time.monotonic(), _cpu_seconds()
     fonts = FontBook(load_faces(options.fonts) if options.fonts else find_faces())

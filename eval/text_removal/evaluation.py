@@ -30,6 +30,8 @@ mse, mssim, ms_ssim, ssim, peps and pceps are fractions: the published tables sh
 def main() -> None:
     """Score, print, write; FID last, because it may lack its weights."""
     args = build_parser().parse_args()
+    if args.num_workers < 0:
+        raise ValueError(f"--num_workers is {args.num_workers}, expected 0 or more")
     pairs = match_pairs(args.target_path, args.gt_path)
     results = evaluate_pairs(pairs, args.num_workers)
     print(format_table(results), flush=True)

@@ -167,6 +167,12 @@ def test_bad_input_is_one_line(spoil, message, num_workers, folders, tmp_path, m
     assert not (tmp_path / "m.json").exists()
 
 
+def test_negative_workers(folders, monkeypatch, capsys):
+    paths = ("--gt_path", folders[0], "--target_path", folders[1])
+    assert call(monkeypatch, *paths, "--num_workers", -1) == 2
+    assert capsys.readouterr().err == "error: --num_workers is -1, expected 0 or more\n"
+
+
 # --- Fréchet Inception distance
 
 

@@ -139,6 +139,23 @@ def test_kept_position_bias_follows_the_weights(tiny_model):
 
 
 @torch.no_grad()
+def test_kept_position_bias_follows_edits_that_count_no_version(tiny_model):
+    """As of moving averages, which write through `.data` and then call `eval()`."""
+    attention = tiny_model.encoder.backbone.layers[0].blocks[0].attn
+    before = attention._position_biases(torch.float32)[0]
+    attention.cpb_mlp[2].weight.data.mul_(3.0)
+    tiny_model.eval()
+    assert not torch.equal(before, attention._position_biases(torch.float32)[0])
+
+
+def test_a_model_made_in_inference_mode_runs():
+    with torch.inference_mode():
+        model = build_upocr("upocr_nano").eval()
+        first = model(IMAGES, list(TASKS))[-1]
+        assert torch.equal(first, model(IMAGES, list(TASKS))[-1])
+
+
+@torch.no_grad()
 def test_bfloat16_stays_near_float32(tiny_model):
     expected = tiny_model(IMAGES, list(TASKS))[0]
     with torch.autocast("cpu", dtype=torch.bfloat16):

@@ -152,6 +152,7 @@ class Evil:
         return (print, ("code ran",))
 
 
+@pytest.mark.filterwarnings("ignore:Detected pickle protocol")
 def test_code_in_a_file_is_refused(tmp_path, capsys):
     torch.save({"model": Evil()}, tmp_path / "evil.pth")
     with pytest.raises(CheckpointError, match=r"evil\.pth: holds .*print.*not loaded for safety"):
@@ -172,6 +173,7 @@ def test_truncated_files_are_named(model, tmp_path, keep):
     assert "\n" not in str(error.value)
 
 
+@pytest.mark.filterwarnings("ignore:Detected pickle protocol")
 @pytest.mark.parametrize("suffix", [".pth", ".safetensors"])
 def test_damaged_bytes_are_one_error_whatever_they_break(model, tmp_path, suffix):
     path = tmp_path / f"broken{suffix}"

@@ -1,0 +1,65 @@
+"""README.md: its commands name options, files and functions that exist."""
+
+import re
+import shlex
+
+import pytest
+from small_run import ROOT
+
+import main
+import predict
+from datasets.prepare import check, scut_enstext, synthesize
+from eval import contact_sheet
+from eval.text_removal import evaluation
+
+README = (ROOT / "README.md").read_text(encoding="utf-8")
+PARSERS = {
+    "main.py": main.build_parser,
+    "predict.py": predict.build_parser,
+    "eval/text_removal/evaluation.py": evaluation.build_parser,
+    "eval.contact_sheet": contact_sheet.build_parser,
+    "datasets.prepare.check": check.build_parser,
+    "datasets.prepare.scut_enstext": scut_enstext.build_parser,
+    "datasets.prepare.synthesize": synthesize.build_parser,
+}
+
+
+def commands() -> list[list[str]]:
+    """Every command of a program of ours, from its name on."""
+    text = README.replace("\\\n", " ")
+    found = []
+    for line in re.findall(r"^ *(?:python|torchrun) .*$", text, re.MULTILINE):
+        words = shlex.split(line, comments=True)
+        start = next(index for index, word in enumerate(words) if word in PARSERS)
+        found.append(words[start:])
+    return found
+
+
+def test_every_program_is_shown():
+    assert {line[0] for line in commands()} == set(PARSERS)
+
+
+@pytest.mark.parametrize("line", commands(), ids=lambda line: line[0])
+def test_commands_have_only_options_that_exist(line):
+    PARSERS[line[0]]().parse_args(line[1:])  # exits on anything else
+
+
+def test_options_in_the_text_exist():
+    known = {
+        option
+        for build in PARSERS.values()
+        for action in build()._actions
+        for option in action.option_strings
+    }
+    others = {"--shm-size", "--nproc_per_node"}  # of docker and of torchrun
+    gone = {"--encoder", "--decoder", "--intermediate_output", "--world_size", "--dist_url"}
+    gone |= {"--local_rank", "--init_method"}  # named as the official ones that are left out
+    assert set(re.findall(r"--[a-z]\w[\w-]*", README)) - known <= others | gone
+
+
+def test_files_that_are_named_exist():
+    names = set(re.findall(r"\b(?:data_configs|tests|docs|eval/text_removal)/[\w./-]*\w", README))
+    made = {"data_configs/train/mine.yaml"}
+    missing = {name for name in names - made if not (ROOT / name).exists()}
+    assert missing == set()
+    assert len(names) > 8
