@@ -35,7 +35,7 @@ from utils.checkpoint import (
     load_pretrained_encoder,
     save_atomically,
 )
-from utils.cli import parse_bool, run
+from utils.cli import Parser, parse_bool, run
 from utils.files import write_json
 from utils.logger import RunLog, setup_logging
 from utils.optim import build_optimizer, learning_rate, load_optimizer, set_lr
@@ -67,9 +67,7 @@ WINDOWS = tuple(f"{half}_{w}window_size" for half in ("enc", "dec") for w in (""
 
 def build_parser() -> argparse.ArgumentParser:
     """Options of the command; names and defaults of the official one where both have an option."""
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.ArgumentDefaultsHelpFormatter
-    )
+    parser = Parser(description=__doc__, formatter_class=argparse.ArgumentDefaultsHelpFormatter)
     _add_run_options(parser.add_argument_group("run"))
     _add_data_options(parser.add_argument_group("data"))
     _add_training_options(parser.add_argument_group("training"))

@@ -2,7 +2,9 @@
 
 import argparse
 import json
+import signal
 import sys
+import threading
 import time
 from pathlib import Path
 
@@ -11,9 +13,9 @@ import torch
 from tqdm import tqdm
 
 from models import TASKS
-from models.predictions import TextRemoval
+from models.predictions import TamperingDetection, TextRemoval, TextSegmentation
 from models.predictor import COMPOSITES, DIFFERENCE, MODES, THRESHOLD, Predictor
-from utils.cli import parse_bool, run
+from utils.cli import Parser, parse_bool, run
 from utils.files import write_json
 from utils.inputs import Input, collect_inputs
 from utils.picture import MAX_PIXELS, Picture, output_suffix, read_pages, write_pictures
@@ -21,13 +23,14 @@ from utils.picture import MAX_PIXELS, Picture, output_suffix, read_pages, write_
 UPOCR = Predictor  # what users import; `models.UPOCR` is the bare network
 
 RESULTS = "results.json"
+# Options that results depend on: with others, finished ones are made again.
+OPTIONS = ("weights", "mode", "window", "region", "composite", "threshold", "format", "cutout")
+OPTIONS += ("min_area",)
 
 
 def build_parser() -> argparse.ArgumentParser:
     """Options of the command."""
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.ArgumentDefaultsHelpFormatter
-    )
+    parser = Parser(description=__doc__, formatter_class=argparse.ArgumentDefaultsHelpFormatter)
     _add_file_options(parser.add_argument_group("files"))
     _add_task_options(parser.add_argument_group("tasks"))
     _add_machine_options(parser.add_argument_group("model and machine"))
@@ -107,11 +110,14 @@ class Job:
         self.output_dir = Path(args.output_dir)
         self.region = parse_region(args.region, args.max_pixels) if args.region else None
         self.tasks = TASKS if args.task == "all" else (args.task,)
+        self.options = {name: getattr(args, name) for name in OPTIONS}
+        self.inputs: set[Path] = set()  # resolved: no result may take the place of one
         self.records = read_results(self.output_dir / RESULTS)  # by input, of earlier runs too
         self.taken: dict[Path, Path] = {}  # result -> input
 
     def run(self, inputs: list[Input]) -> int:
         """Work on all files; the number of those that failed, each named on standard error."""
+        self.inputs = {found.path.resolve() for found in inputs}
         try:
             for found in tqdm(inputs, desc="images", unit="image"):
                 self.records[str(found.path)] = self._one(found)
@@ -129,7 +135,8 @@ class Job:
         if earlier and not self.args.overwrite and self._is_complete(earlier):
             return earlier
         start = time.perf_counter()
-        record: dict = {"input": str(found.path), "tasks": list(self.tasks), "pages": []}
+        record: dict = {"input": str(found.path), "tasks": list(self.tasks)}
+        record |= {"options": self.options, "pages": []}
         try:
             self._pages(found, record)
         except (ValueError, OSError) as error:
@@ -140,7 +147,7 @@ class Job:
         return record
 
     def _is_complete(self, record: dict) -> bool:
-        if "error" in record:
+        if "error" in record or record.get("options") != self.options:
             return False
         files = [file for page in record["pages"] for file in page["files"]]
         done = set(self.tasks) <= set(record["tasks"])
@@ -151,12 +158,14 @@ class Job:
         removed: list[TextRemoval] = []
         for picture in read_pages(found.path, self.args.max_pixels):
             self._claim(folder / picture.name, found.path)
+            self._protect_inputs([folder / name for name in self._files(picture)])
             page, removal = self._page(picture, folder)
             record["pages"].append(page)
             if removal and output_suffix(picture, self.args.format) == "tif":
                 removed.append(removal)
         if len(removed) > 1:
             path = folder / f"{found.path.stem}.removed.tif"
+            self._protect_inputs([path])
             write_pictures([removal.picture for removal in removed], path)
             record["pages"][0]["files"].append(str(path.relative_to(self.output_dir)))
 
@@ -165,6 +174,23 @@ class Job:
         owner = self.taken.setdefault(result, path)
         if owner != path:
             raise ValueError(f"{path}: {owner} has written the results {result}.* already")
+
+    def _files(self, picture: Picture) -> list[str]:
+        """Names of all results of one page."""
+        files = {
+            "text_removal": TextRemoval.files(picture, self.args.format),
+            "text_segmentation": TextSegmentation.files(picture, self.args.cutout),
+            "tampered_text_detection": TamperingDetection.files(picture),
+        }
+        return [name for task in self.tasks for name in files[task]]
+
+    def _protect_inputs(self, results: list[Path]) -> None:
+        for result in results:
+            if result.resolve() in self.inputs:
+                raise ValueError(
+                    f"{result} is an image of this run and would be overwritten, "
+                    "choose another --output_dir"
+                )
 
     def _page(self, picture: Picture, folder: Path) -> tuple[dict, TextRemoval | None]:
         """Results of one page on disk; their record, and the picture without text."""
@@ -256,8 +282,15 @@ def load_model(args: argparse.Namespace) -> UPOCR:
     )
 
 
+def _stop_cleanly() -> None:
+    """A polite kill ends like any error: temporary files go, records of finished images stay."""
+    if threading.current_thread() is threading.main_thread():
+        signal.signal(signal.SIGTERM, lambda number, frame: sys.exit(128 + number))
+
+
 def main(arguments: list[str] | None = None) -> int:
     """Run on files; 0 if all went well, 1 if some failed."""
+    _stop_cleanly()
     args = parse_args(arguments)
     inputs = collect_inputs(args.images, args.recursive, sys.stdin)
     Path(args.output_dir).mkdir(parents=True, exist_ok=True)

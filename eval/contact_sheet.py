@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 
 from datasets import TextDataset, build_dataset
-from utils.cli import run
+from utils.cli import Parser, run
 from utils.image import contact_sheet, image_to_tensor, read_rgb, tensor_to_array
 from utils.logger import setup_logging
 
@@ -18,9 +18,7 @@ COLUMNS = ("input", "output", "target")
 
 def build_parser() -> argparse.ArgumentParser:
     """Options of the command."""
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.ArgumentDefaultsHelpFormatter
-    )
+    parser = Parser(description=__doc__, formatter_class=argparse.ArgumentDefaultsHelpFormatter)
     add = parser.add_argument
     add("--output_dir", type=Path, required=True, help="of main.py --eval true --visualize true")
     add("--eval_data_cfg_path", nargs="+", required=True, help="the same as for the evaluation")

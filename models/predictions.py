@@ -37,14 +37,15 @@ class TextRemoval:
         """For `results.json`."""
         return {"text_area": int((self.mask > 0).sum())}
 
-    def files(self, format: str = "png") -> list[str]:
+    @staticmethod
+    def files(source: Picture, format: str = "png") -> list[str]:
         """Names of the files that `save` writes."""
-        name, suffix = self.source.name, output_suffix(self.source, format)
-        return [f"{name}.removed.{suffix}", f"{name}.removed_overlay.png"]
+        suffix = output_suffix(source, format)
+        return [f"{source.name}.removed.{suffix}", f"{source.name}.removed_overlay.png"]
 
     def save(self, folder: str | Path, format: str = "png") -> list[Path]:
         """Write `NAME.removed.FORMAT` and an overlay; the paths. `format`: png, jpg, webp, same."""
-        image, overlay = (Path(folder) / name for name in self.files(format))
+        image, overlay = (Path(folder) / name for name in self.files(self.source, format))
         write_pictures([self.picture], image)
         _write_overlay(overlay, self.source, (self.mask > 0).astype(np.uint8) * 2)
         return [image, overlay]
@@ -70,14 +71,15 @@ class TextSegmentation:
         score = float(self.probability[text].mean()) / 255 if text.any() else None
         return {"text_area": int(text.sum()), "score": score and round(score, 4)}
 
-    def files(self, cutout: bool = False) -> list[str]:
+    @staticmethod
+    def files(source: Picture, cutout: bool = False) -> list[str]:
         """Names of the files that `save` writes."""
         kinds = ["probability", "mask", "mask_overlay"] + ["cutout"] * cutout
-        return [f"{self.source.name}.{kind}.png" for kind in kinds]
+        return [f"{source.name}.{kind}.png" for kind in kinds]
 
     def save(self, folder: str | Path, cutout: bool = False) -> list[Path]:
         """Write the maps, an overlay and with `cutout` the text on a clear ground; the paths."""
-        paths = [Path(folder) / name for name in self.files(cutout)]
+        paths = [Path(folder) / name for name in self.files(self.source, cutout)]
         _write_array(paths[0], self.probability)
         _write_array(paths[1], self.mask)
         _write_overlay(paths[2], self.source, (self.mask > 0).astype(np.uint8))
@@ -115,14 +117,15 @@ class TamperingDetection:
             "tampered_score": best,
         }
 
-    def files(self) -> list[str]:
+    @staticmethod
+    def files(source: Picture) -> list[str]:
         """Names of the files that `save` writes."""
         endings = ("classes.png", "classes_overlay.png", "regions.json")
-        return [f"{self.source.name}.{ending}" for ending in endings]
+        return [f"{source.name}.{ending}" for ending in endings]
 
     def save(self, folder: str | Path) -> list[Path]:
         """Write the class map (red background, green real, blue tampered), an overlay, regions."""
-        classes, overlay, regions = (Path(folder) / name for name in self.files())
+        classes, overlay, regions = (Path(folder) / name for name in self.files(self.source))
         colours = 255 * np.eye(len(CLASSES), dtype=np.uint8)
         _write_array(classes, colours[self.classes])
         _write_overlay(overlay, self.source, self.classes)

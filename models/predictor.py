@@ -252,7 +252,13 @@ class Predictor:
         def predict(images: Tensor) -> Tensor:
             with dist.autocast(self.device, self.dtype):
                 outputs = self.network(images.to(self.device), [task] * len(images))[-1]
-            return outputs.float().clamp(0, 1)
+            outputs = outputs.float()
+            if not outputs.isfinite().all():
+                raise ValueError(
+                    "the network's output is not finite: its weights are damaged, or float16 is "
+                    "too narrow for them (--dtype float32)"
+                )
+            return outputs.clamp(0, 1)
 
         return predict
 

@@ -2,10 +2,13 @@
 
 import io
 import json
+import os
 import re
 import shlex
+import signal
 import subprocess
 import sys
+import time
 from pathlib import Path
 
 import numpy as np
@@ -102,6 +105,55 @@ def test_overwrite_false_skips_what_is_done(weights, folder, tmp_path):
     Image.open(out / "a.removed.png").load()
 
 
+def test_overwrite_false_makes_again_what_other_options_made(weights, folder, tmp_path):
+    out, image = tmp_path / "out", folder / "a.png"
+    call(weights, out, image, "--threshold", "1")
+    untouched = (out / "a.removed.png").read_bytes()
+    call(weights, out, image, "--threshold", "0", "--overwrite", "false")
+    assert (out / "a.removed.png").read_bytes() != untouched
+
+
+@pytest.mark.parametrize("other", ["a.removed.png", "a.mask.png", "a.classes_overlay.png"])
+def test_no_result_takes_the_place_of_an_input(weights, folder, capsys, other):
+    Image.new("RGB", (30, 20), "blue").save(folder / other)
+    before = (folder / other).read_bytes()
+    code, records = call(weights, folder, folder, "--task", "all")
+    assert code == 1
+    assert (folder / other).read_bytes() == before
+    failed = [record for record in records if "error" in record]
+    assert [Path(record["input"]).name for record in failed] == ["a.png"]
+    assert f"{folder / other} is an image of this run" in failed[0]["error"]
+    assert not list(folder.glob("a.probability*"))  # nothing of it was written
+
+
+def test_killed_run_keeps_its_records(weights, folder, tmp_path, monkeypatch):
+    def killed(self, *arguments, **options):
+        os.kill(os.getpid(), signal.SIGTERM)
+        time.sleep(10)
+
+    monkeypatch.setattr(predict.UPOCR, "detect_tampering", killed)
+    before = signal.getsignal(signal.SIGTERM)
+    try:
+        with pytest.raises(SystemExit) as stop:
+            call(weights, tmp_path / "out", folder, "--task", "tampered_text_detection")
+    finally:
+        signal.signal(signal.SIGTERM, before)
+    assert stop.value.code == 143
+    assert json.loads((tmp_path / "out" / "results.json").read_text()) == []
+
+
+def test_output_that_is_not_finite_is_an_error(folder, tmp_path):
+    model = build_upocr("upocr_nano")
+    with torch.no_grad():
+        model.proj.bias[0] = float("nan")
+    content = {"model": model.state_dict(), "architecture": model.architecture, "image_size": 64}
+    save_atomically(content, [tmp_path / "nan.pth"])
+    code, records = call(tmp_path / "nan.pth", tmp_path / "out", folder / "a.png")
+    assert code == 1
+    assert "a.png: the network's output is not finite" in records[0]["error"]
+    assert [path.name for path in (tmp_path / "out").iterdir()] == ["results.json"]
+
+
 def test_pages_and_same_format(weights, tmp_path):
     pages = [Image.new("L", (20, 30 + n)) for n in range(2)]
     pages[0].save(tmp_path / "scan.tif", save_all=True, append_images=pages[1:])
@@ -158,6 +210,7 @@ def test_interrupted_run_keeps_its_records(weights, folder, tmp_path, monkeypatc
         (["{folder}/empty"], "no images in this folder"),
         (["{folder}/*.gif"], "no image matches"),
         (["{folder}/a.png", "--device", "abacus"], "unknown device 'abacus'"),
+        (["{folder}/a.png", "--task", "sing"], "--task: invalid choice: 'sing'"),
         (["{folder}/a.png", "--weights", "none.pth"], "no such checkpoint"),
         (["{folder}/a.png", "--weights", "{folder}/a.png"], "a.png: is damaged"),
         (["{folder}/a.png", "--output_dir", "{folder}/a.png"], "File exists"),

@@ -3,8 +3,19 @@
 import argparse
 import sys
 from collections.abc import Callable
+from typing import NoReturn
 
 TRUE, FALSE = ("true", "yes", "1"), ("false", "no", "0")
+
+
+class Parser(argparse.ArgumentParser):
+    """A parser whose errors are bad input like any other: one line, not the usage of the command.
+
+    Raises ValueError.
+    """
+
+    def error(self, message: str) -> NoReturn:
+        raise ValueError(f"{message} (--help lists the options)")
 
 
 def parse_bool(text: str) -> bool:

@@ -21,8 +21,6 @@ SAME = {"JPEG": "jpg", "MPO": "jpg", "PNG": "png", "WEBP": "webp", "TIFF": "tif"
 MAX_PIXELS = 200_000_000
 ORIENTATION = 0x0112  # tag of EXIF
 BITS_PER_SAMPLE = 258  # tag of TIFF
-# Decoders report damaged files through all of these.
-BROKEN = (OSError, SyntaxError, ValueError, EOFError, struct.error, zlib.error, cv2.error)
 # EXIF orientation -> (transposed, flipped rows, flipped columns), applied in this order.
 TURNS = {
     2: (False, False, True),
@@ -165,8 +163,9 @@ def read_pages(path: str | Path, max_pixels: int = MAX_PIXELS) -> Iterator[Pictu
         raise ValueError(f"{path}: {'is empty' if empty else unknown}") from None
     except PictureError:
         raise
-    except BROKEN as error:
-        reason = " ".join(str(getattr(error, "strerror", None) or error).split())
+    except Exception as error:  # decoders meet damage with whatever they stumble over
+        text = str(getattr(error, "strerror", None) or error)
+        reason = " ".join(text.split()) or type(error).__name__
         raise ValueError(f"{path}: cannot read this image ({reason})") from None
 
 

@@ -12,7 +12,7 @@ from tqdm import tqdm
 
 from datasets.prepare.discovery import Found, find_datasets
 from datasets.prepare.inspection import Report, inspect
-from utils.cli import run
+from utils.cli import Parser, run
 from utils.files import write_json
 
 _SHOWN = 50  # problems per data set; all of them are in the JSON file
@@ -132,7 +132,7 @@ def format_problems(results: Sequence[dict]) -> str:
 
 def build_parser() -> argparse.ArgumentParser:
     """Options of the command."""
-    parser = argparse.ArgumentParser(
+    parser = Parser(
         prog="python -m datasets.prepare.check",
         description="Find what is wrong with data sets: missing, damaged or unfit files, labels "
         "outside their format, images in two splits.",

@@ -10,7 +10,7 @@ import numpy as np
 from tqdm import tqdm
 
 from datasets.base import list_files, partner
-from utils.cli import run
+from utils.cli import Parser, run
 from utils.image import read_rgb, write_png
 
 SPLITS = ("train", "test")
@@ -114,7 +114,7 @@ def draw_mask(polygons: Sequence[Polygon], shape: tuple[int, int]) -> np.ndarray
 
 def build_parser() -> argparse.ArgumentParser:
     """Options of the command."""
-    parser = argparse.ArgumentParser(
+    parser = Parser(
         prog="python -m datasets.prepare.scut_enstext",
         description="Arrange SCUT-EnsText as delivered and make its masks.",
     )

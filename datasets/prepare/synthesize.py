@@ -34,7 +34,7 @@ from datasets.prepare.samples import (
     removal_sample,
     segmentation_sample,
 )
-from utils.cli import parse_bool, run
+from utils.cli import Parser, parse_bool, run
 
 SMALLEST_SIZE = 128  # pixels; on less the largest words would not fit
 PREVIEW_SAMPLES = 24
@@ -131,7 +131,7 @@ def _work(job: tuple[str, int]) -> list[dict]:
 
 def build_parser() -> argparse.ArgumentParser:
     """Options of the command."""
-    parser = argparse.ArgumentParser(
+    parser = Parser(
         prog="python -m datasets.prepare.synthesize",
         description="Write photographs with synthetic text and exact labels in the layouts of "
         "SCUT-EnsText, TextSeg and Tampered-IC13.",

@@ -12,7 +12,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
 from datasets.base import list_files
 from eval.text_removal.fid import frechet_inception_distance
 from eval.text_removal.scores import PAPER, PROTOCOL, STRICT, PairScore, average_scores, score_pair
-from utils.cli import parse_bool, run
+from utils.cli import Parser, parse_bool, run
 from utils.files import write_json
 from utils.image import SUFFIXES
 
@@ -47,7 +47,7 @@ def main() -> None:
 
 def build_parser() -> argparse.ArgumentParser:
     """Options of the command."""
-    parser = argparse.ArgumentParser(description=__doc__)
+    parser = Parser(description=__doc__)
     parser.add_argument(
         "--gt_path", type=Path, required=True, help="folder of the labels (text erased)"
     )

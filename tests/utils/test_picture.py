@@ -1,6 +1,7 @@
 """Files in and out: depth, mode, orientation, alpha, profile, pages; untouched pixels stay."""
 
 import io
+import random
 import struct
 import zlib
 from pathlib import Path
@@ -271,6 +272,41 @@ def test_truncated_16_bit(tmp_path):
     (tmp_path / "bad.png").write_bytes(content[: len(content) // 2])
     with pytest.raises(ValueError, match=r"bad.png: cannot read"):
         as_picture(tmp_path / "bad.png")
+
+
+def damaged_copies(sound: bytes, number: int):
+    """Copies of a file with four bytes changed, near its start where the structure is, or cut."""
+    generator = random.Random(0)
+    for index in range(number):
+        copy = bytearray(sound)
+        reach = len(copy) if index % 2 else min(len(copy), 200)
+        for _ in range(4):
+            copy[generator.randrange(reach)] = generator.randrange(256)
+        yield bytes(copy if index % 3 else copy[: generator.randrange(len(copy))])
+
+
+KINDS = ("png", "jpg", "gif", "webp", "tif", "bmp", "deep.png", "deep.tif")
+
+
+@pytest.mark.filterwarnings("ignore")
+@pytest.mark.parametrize("suffix", KINDS)
+def test_whatever_damage_does_is_one_error_that_names_the_file(tmp_path, suffix):
+    path = tmp_path / f"sound.{suffix}"
+    if suffix == "deep.png":
+        cv2.imwrite(str(path), noise(H, W, 3, dtype=np.uint16))
+    elif suffix == "deep.tif":
+        tifffile.imwrite(path, noise(H, W, 3, dtype=np.uint16), photometric="rgb")
+    else:
+        made("RGB").save(path)
+    messages = []
+    for content in damaged_copies(path.read_bytes(), 150):
+        path.write_bytes(content)
+        try:
+            list(read_pages(path, max_pixels=100_000))
+        except ValueError as error:  # anything else fails the test
+            messages.append(str(error))
+    assert len(messages) > 30
+    assert all(str(path) in message and "\n" not in message for message in messages)
 
 
 def test_bomb_is_refused_before_it_is_decoded(tmp_path):
