@@ -170,6 +170,15 @@ def _add_training_options(group: argparse._ArgumentGroup) -> None:
     add("--min_lr", type=float, default=1e-5, help="lowest learning rate after the warm-up")
     add("--weight_decay", type=float, default=1e-4, help="of AdamW")
     add("--clip_max_norm", type=float, default=0.1, help="gradient norm is clipped to it, 0: not")
+    add(
+        "--task_weights",
+        type=parse_task_weight,
+        nargs="+",
+        default=[],
+        metavar="TASK=FACTOR",
+        help="factor of a task's loss, 1 where none is named. From scratch text_removal has by far "
+        "the largest gradients, and the others wait for it",
+    )
     add("--save_interval", type=int, default=10, help="epochs between checkpoints that are kept")
     add("--eval_interval", type=int, default=10, help="epochs between validations; the last too")
     add(
@@ -218,6 +227,20 @@ def _add_model_options(group: argparse._ArgumentGroup) -> None:
     )
     add("--swin_enc_use_checkpoint", type=parse_bool, default=False, help="the same, encoder only")
     add("--swin_dec_use_checkpoint", type=parse_bool, default=False, help="the same, decoder only")
+
+
+def parse_task_weight(text: str) -> tuple[str, float]:
+    """argparse type: `text_removal=0.2` -> ("text_removal", 0.2)."""
+    task, _, factor = text.partition("=")
+    if task not in TASKS:
+        raise argparse.ArgumentTypeError(f"{text!r} names none of {', '.join(TASKS)}")
+    try:
+        value = float(factor)
+    except ValueError:
+        value = -1.0
+    if not 0 <= value < float("inf"):
+        raise argparse.ArgumentTypeError(f"{text!r}: expected TASK=FACTOR, a factor of 0 or more")
+    return task, value
 
 
 def _check_args(args: argparse.Namespace) -> None:
@@ -304,11 +327,13 @@ def mixed_precision(args: argparse.Namespace, device: torch.device) -> torch.dty
 
 def build_training_criterion(args: argparse.Namespace, *files: Checkpoint | None) -> nn.Module:
     """The criterion with the VGG16 weights that the command line or one of the files brings."""
+    task_weights = dict(args.task_weights)
     if args.vgg16_weights == "imagenet":
         for file in files:
             if file is not None and file.vgg16:
-                return build_criterion(vgg16_from_state(file.vgg16, str(file.path)))
-    return build_criterion(build_vgg16(args.vgg16_weights))
+                vgg16 = vgg16_from_state(file.vgg16, str(file.path))
+                return build_criterion(vgg16, task_weights)
+    return build_criterion(build_vgg16(args.vgg16_weights), task_weights)
 
 
 class Trainer:

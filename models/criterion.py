@@ -1,6 +1,7 @@
 """The losses of the three tasks, and their one weighted sum that is trained and logged."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from types import MappingProxyType
 
 import torch
 import torch.nn.functional as F
@@ -207,11 +208,20 @@ def _as_slice(rows: list[int]) -> slice | list[int]:
     return slice(rows[0], rows[-1] + 1) if is_run else rows
 
 
-def build_criterion(vgg16: VGG16Features | None) -> MultiTaskCriterion:
-    """The paper's criterion for the three tasks; without `vgg16`, less its two feature losses."""
+def build_criterion(
+    vgg16: VGG16Features | None, task_weights: Mapping[str, float] = MappingProxyType({})
+) -> MultiTaskCriterion:
+    """The paper's criterion for the three tasks; without `vgg16`, less its two feature losses.
+
+    `task_weights`: task -> factor of all its terms, 1 (the paper's) where it is not named.
+    """
     losses = {
         "text_removal": TextRemovalLoss(vgg16),
         "tampered_text_detection": SegmentationLoss(report_classes=False),
         "text_segmentation": SegmentationLoss(report_classes=True),
     }
-    return MultiTaskCriterion(losses, LOSS_WEIGHTS)
+    weights = {
+        name: weight * task_weights.get(name.split("/")[0], 1.0)
+        for name, weight in LOSS_WEIGHTS.items()
+    }
+    return MultiTaskCriterion(losses, weights)

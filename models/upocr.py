@@ -41,6 +41,7 @@ VARIANTS = {
         "dec_drop_path": 0.0,
     },
 }
+BRANCH_SHARE = 0.1  # weight of a block's two branches at the start of a training from scratch
 FROM_SCRATCH = ("upocr_nano",)  # variants that start well without pre-trained weights by default
 
 
@@ -184,8 +185,7 @@ def init_weights(model: UPOCR, scratch_init: bool) -> None:
     """Initialise as the authors do, or with `scratch_init` for training without their weights.
 
     Official: prompts start so small, and the lateral connections so large, that without pre-trained
-    weights the prompt drowns and the tasks never part. `scratch_init` starts with prompts of unit
-    variance, closed laterals and faint RGB heads.
+    weights the prompt drowns and the tasks never part.
     """
     for module in model.modules():
         if isinstance(module, nn.Linear):
@@ -194,18 +194,32 @@ def init_weights(model: UPOCR, scratch_init: bool) -> None:
                 nn.init.zeros_(module.bias)
     for stage in (*model.encoder.backbone.layers, *model.decoder.layers):
         for block in stage.blocks:
-            for norm in (block.norm1, block.norm2):  # every block starts as the identity
-                nn.init.zeros_(norm.weight)
+            for norm in (block.norm1, block.norm2):
+                nn.init.constant_(norm.weight, BRANCH_SHARE if scratch_init else 0.0)
                 nn.init.zeros_(norm.bias)
     prompts = model.task_prompt.task_embedding.weight
-    if not scratch_init:
+    if scratch_init:
+        nn.init.normal_(prompts)
+        _init_ends_for_scratch(model.decoder)
+    else:
         nn.init.kaiming_normal_(prompts)
-        return
-    nn.init.normal_(prompts)
-    for lateral in model.decoder.lateral_connection_list:
-        nn.init.zeros_(lateral[-1].weight)
-        nn.init.zeros_(lateral[-1].bias)
-    # Full-size heads start with noisy pictures: unlearning them also kills the path of the prompt.
-    for head in (*model.decoder.intermediate_convs, model.decoder.output_conv):
+
+
+def _init_ends_for_scratch(decoder: Decoder) -> None:
+    """Lateral connections that are closed, but hand on every feature as it is up to their last
+    convolution; and faint RGB heads.
+
+    Full-size heads start with noisy pictures, and unlearning those also kills the path of the
+    prompt.
+    """
+    for lateral in decoder.lateral_connection_list:
+        *inner, last = lateral
+        for conv, copies in zip(inner, (1, 2, 1), strict=True):
+            identity = nn.init.dirac_(torch.empty_like(conv.weight), copies)
+            conv.weight.mul_(0.5).add_(identity)  # the noise parts the two copies
+            nn.init.zeros_(conv.bias)
+        nn.init.zeros_(last.weight)
+        nn.init.zeros_(last.bias)
+    for head in (*decoder.intermediate_convs, decoder.output_conv):
         head.weight.mul_(0.03)
         nn.init.zeros_(head.bias)

@@ -301,6 +301,14 @@ def test_booleans(tmp_path, text, value):
     assert main.parse_args(arguments).amp is value
 
 
+@pytest.mark.parametrize("text", ["sing=1", "text_removal", "text_removal=x", "text_removal=-1"])
+def test_task_weights_name_a_task_and_a_factor(tmp_path, text):
+    arguments = ["--data_cfg_paths", "x", "--output_dir", str(tmp_path), "--task_weights"]
+    assert main.parse_args([*arguments, f"{TASKS[2]}=2"]).task_weights == [(TASKS[2], 2.0)]
+    with pytest.raises(ValueError, match=f"--task_weights: '{text}'"):
+        main.parse_args([*arguments, text])
+
+
 def test_diverged_training_stops_and_names_the_last_good_checkpoint(command, tmp_path, monkeypatch):
     command(*TRAINING, "--epochs", "1", "--output_dir", tmp_path)
     last = tmp_path / "checkpoint_last.pth"

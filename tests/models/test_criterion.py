@@ -45,6 +45,15 @@ def test_sum_is_the_weighted_terms(criterion):
     }
 
 
+def test_task_weights_scale_all_terms_of_a_task_in_the_sum_only():
+    batch, outputs = make_batch([*TASKS]), make_outputs(3)
+    plain, terms = build_criterion(None)(outputs, **batch)
+    scaled, same = build_criterion(None, {TASKS[1]: 3.0, TASKS[2]: 0.0})(outputs, **batch)
+    assert same == terms
+    detection, segmentation = (terms[f"{task}/smooth_l1"] for task in TASKS[1:])
+    torch.testing.assert_close(scaled, plain + 2 * detection - segmentation)
+
+
 def test_order_in_the_batch_does_not_matter(criterion):
     tasks = [*TASKS, *TASKS]
     batch, outputs = make_batch(tasks), make_outputs(6)

@@ -83,6 +83,16 @@ def test_nano_is_small_and_starts_from_scratch():
     assert (outputs[0] - outputs[1]).abs().mean() > 1e-4
 
 
+@torch.no_grad()
+def test_from_scratch_every_feature_reaches_the_end_of_its_lateral_connection():
+    for lateral in build_upocr("upocr_nano").decoder.lateral_connection_list:
+        features = torch.randn(1, lateral[0].in_channels, 8, 8)
+        carried = lateral[:-1](features).unflatten(1, (2, -1))  # two copies
+        for copy in carried.unbind(1):
+            assert torch.corrcoef(torch.stack((copy.flatten(), features.flatten())))[0, 1] > 0.8
+        assert not torch.equal(*carried.unbind(1))
+
+
 def test_paper_variants_start_as_the_reference():
     overrides = {"enc_depths": [2, 2, 2, 2], "dec_depths": [2, 2, 2, 2, 2]}
     model = build_upocr("upocr", **overrides)
