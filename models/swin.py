@@ -140,6 +140,9 @@ class WindowAttention(nn.Module):
 
 def _attend(q: Tensor, k: Tensor, v: Tensor, bias: Tensor) -> Tensor:
     """(BW, heads, N, D) each, bias (1, heads, N, N) -> (BW, heads, N, D)."""
+    if bias.requires_grad and q.device.type == "cpu":
+        # No fused kernel there gives a bias its gradient, and what stands in for it is slower.
+        return torch.softmax(q @ k.transpose(-2, -1) + bias, dim=-1) @ v
     return F.scaled_dot_product_attention(q, k, v, attn_mask=bias, scale=1.0)
 
 

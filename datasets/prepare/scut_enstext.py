@@ -52,7 +52,7 @@ def _prepare_split(folder: Path) -> int:
         )
         for stem, image in images.items()
     ]
-    for image, _, text in tqdm(pairs, desc=folder.name, unit="mask"):
+    for image, _, text in tqdm(pairs, desc=folder.name, unit="mask", disable=None):
         width, height = read_rgb(image).size
         _write_mask(folder / "mask", image.stem, draw_mask(read_polygons(text), (height, width)))
     return len(pairs)

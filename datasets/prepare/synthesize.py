@@ -4,7 +4,6 @@ import argparse
 import multiprocessing
 import os
 import shutil
-import sys
 import time
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
@@ -94,7 +93,7 @@ def synthesize(
     """
     jobs = [(split, index) for split in SPLITS for index in range(counts[split])]
     records = []
-    bar = tqdm(total=len(jobs), unit="sample", disable=not progress, file=sys.stderr)
+    bar = tqdm(total=len(jobs), unit="sample", disable=None if progress else True)
     with bar:
         for made in _results(recipe, jobs, workers):
             records += made

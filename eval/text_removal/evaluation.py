@@ -32,7 +32,7 @@ def main() -> None:
     args = build_parser().parse_args()
     if args.num_workers < 0:
         raise ValueError(f"--num_workers is {args.num_workers}, expected 0 or more")
-    pairs = match_pairs(args.target_path, args.gt_path)
+    pairs = match_pairs(args.target_path, args.gt_path, args.target_ending)
     results = evaluate_pairs(pairs, args.num_workers)
     print(format_table(results), flush=True)
     if args.json:
@@ -52,6 +52,11 @@ def build_parser() -> argparse.ArgumentParser:
         "--gt_path", type=Path, required=True, help="folder of the labels (text erased)"
     )
     parser.add_argument("--target_path", type=Path, required=True, help="folder of the outputs")
+    parser.add_argument(
+        "--target_ending",
+        default="",
+        help="outputs are named NAME + this, as .removed by predict.py; other files are left out",
+    )
     parser.add_argument("--json", type=Path, help="also write the results to this file")
     parser.add_argument(
         "--fid", type=parse_bool, default=False, help="true: also the Fréchet Inception distance"
@@ -65,13 +70,17 @@ def build_parser() -> argparse.ArgumentParser:
     return parser
 
 
-def match_pairs(output_folder: Path, label_folder: Path) -> list[Pair]:
+def match_pairs(output_folder: Path, label_folder: Path, ending: str = "") -> list[Pair]:
     """Outputs and labels of the same name without suffix, in natural order.
 
-    Raises ValueError for a missing or an empty folder, and for a file without a partner.
+    With an `ending` only outputs of the name NAME + ending count, as those of NAME. Raises
+    ValueError for a missing or an empty folder, and for a file without a partner.
     """
     suffixes = (*SUFFIXES, ".webp")
     outputs, labels = list_files(output_folder, suffixes), list_files(label_folder, suffixes)
+    outputs = {n.removesuffix(ending): path for n, path in outputs.items() if n.endswith(ending)}
+    if not outputs:
+        raise ValueError(f"{output_folder}: no image of a name that ends with {ending!r}")
     for name, path in (outputs | labels).items():
         if name not in outputs or name not in labels:
             other = label_folder if name in outputs else output_folder

@@ -81,6 +81,18 @@ def test_pairs_are_matched_by_name(folders):
     assert names == [("1.bmp", "1.png"), ("img_2.v1.webp", "img_2.v1.PNG")]
 
 
+def test_an_ending_picks_the_outputs_among_other_files(folders):
+    gt, out = folders
+    for path in sorted(out.iterdir()):
+        path.rename(out / f"{path.stem}.removed{path.suffix}")
+        write_image(out / f"{path.stem}.overlay.png")
+    pairs = evaluation.match_pairs(out, gt, ".removed")
+    names = [(output.name, label.name) for output, label in pairs]
+    assert names == [("1.removed.bmp", "1.png"), ("img_2.v1.removed.webp", "img_2.v1.PNG")]
+    with pytest.raises(ValueError, match=r"out: no image of a name that ends with '\.painted'"):
+        evaluation.match_pairs(out, gt, ".painted")
+
+
 def test_every_image_identical_prints_none(folders, monkeypatch, capsys):
     assert call(monkeypatch, "--gt_path", folders[0], "--target_path", folders[0]) == 0
     assert re.search(r"^psnr +none +100\.0000 +dB$", capsys.readouterr().out, re.MULTILINE)

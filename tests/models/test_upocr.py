@@ -88,8 +88,8 @@ def test_from_scratch_every_feature_reaches_the_end_of_its_lateral_connection():
     for lateral in build_upocr("upocr_nano").decoder.lateral_connection_list:
         features = torch.randn(1, lateral[0].in_channels, 8, 8)
         carried = lateral[:-1](features).unflatten(1, (2, -1))  # two copies
-        for copy in carried.unbind(1):
-            assert torch.corrcoef(torch.stack((copy.flatten(), features.flatten())))[0, 1] > 0.8
+        for half in carried.unbind(1):
+            assert torch.corrcoef(torch.stack((half.flatten(), features.flatten())))[0, 1] > 0.8
         assert not torch.equal(*carried.unbind(1))
 
 
@@ -128,6 +128,16 @@ def test_gradient_checkpointing_changes_nothing(tiny_model, halves):
     assert len(plain) == len(recomputed) > 300
     for a, b in zip(plain, recomputed, strict=True):
         torch.testing.assert_close(a, b)
+
+
+def test_attention_is_the_same_with_and_without_gradients(tiny_model):
+    """On a CPU training writes it out, inference calls the fused kernel."""
+    tiny_model.double()  # its weights amplify the rounding of float32
+    trained = tiny_model(IMAGES.double(), list(TASKS))
+    with torch.no_grad():
+        inferred = tiny_model(IMAGES.double(), list(TASKS))
+    for a, b in zip(trained, inferred, strict=True):
+        torch.testing.assert_close(a, b, atol=1e-9, rtol=1e-9)
 
 
 @torch.no_grad()
