@@ -32,8 +32,8 @@ def tile(
     Args:
         image: (H, W, 3) uint8 or uint16, RGB.
         predict: see `Predict`; called with at most `batch_size` windows.
-        window: side in pixels, a multiple of 32; a shorter side of the picture is mirrored up to
-            the next multiple of 32.
+        window: side in pixels, a multiple of 32. The picture is mirrored at its right and lower
+            border up to the next multiple of 32.
         progress: called with the number of windows after each batch.
     """
     height, width = image.shape[:2]
@@ -61,14 +61,18 @@ def round_up(side: int) -> int:
 
 
 def window_starts(length: int, window: int, ramp: int) -> list[int]:
-    """First pixels of the fewest windows that cover `length` and overlap by `ramp`, evenly spread.
+    """First pixels of the fewest windows that cover `length` and overlap by `ramp` or more, evenly
+    spread.
 
+    They are multiples of 32, so that the network cuts every window into the same patches: else two
+    windows differ where they overlap, whatever they see. The last may reach beyond `length` by 31.
     With a ramp of at most a third of a window, ramps never touch each other.
     """
     if length <= window:
         return [0]
-    count = -(-(length - ramp) // (window - ramp))
-    return [round(i * (length - window) / (count - 1)) for i in range(count)]
+    steps = (round_up(length) - window) // STRIDE
+    gaps = -(-steps // ((window - ramp) // STRIDE))
+    return [i * steps // gaps * STRIDE for i in range(gaps + 1)]
 
 
 def _predict_windows(image, corners, sides, predict, batch_size, progress) -> Iterator[np.ndarray]:
@@ -107,7 +111,7 @@ def _fade(ramp: int) -> np.ndarray:
 def _join_columns(windows: list[np.ndarray], lefts: list[int], width: int, ramp: int):
     """One row of windows (3, h, w) -> a strip (3, h, W)."""
     side = windows[0].shape[2]
-    strip = np.empty((3, windows[0].shape[1], max(width, side)), np.float32)
+    strip = np.empty((3, windows[0].shape[1], lefts[-1] + side), np.float32)
     strip[:, :, :side] = windows[0]
     for (before, left), output in zip(pairwise(lefts), windows[1:], strict=True):
         start = _ramp_start(left, before + side, ramp)

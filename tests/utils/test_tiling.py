@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 import torch
 
-from utils.tiling import count_windows, enlarge, tile, window_starts
+from utils.tiling import count_windows, enlarge, tile, to_unit, window_starts
 
 SIZES = [
     (1, 1), (1, 2), (3, 1), (7, 5), (31, 33), (32, 32), (33, 31), (63, 65), (64, 64), (65, 64),
@@ -35,6 +35,22 @@ def test_pointwise_function_is_exact(height, width):
     np.testing.assert_array_equal(whole(image, lambda images: images), expected)
     curve = whole(image, lambda images: 1 - images * images)
     np.testing.assert_array_equal(curve, 1 - expected * expected)
+
+
+@pytest.mark.parametrize("patch", [4, 32])
+@pytest.mark.parametrize(("height", "width"), [(150, 203), (64, 65), (333, 40)])
+def test_patches_lie_the_same_in_every_window(height, width, patch):
+    """So what a network makes of each of its patches does not depend on the tiling."""
+
+    def mosaic(images):
+        means = torch.nn.functional.avg_pool2d(images, patch)
+        return torch.nn.functional.interpolate(means, scale_factor=patch)
+
+    image = picture(height, width)
+    missing = [(0, -side % 32) for side in (height, width)]
+    padded = to_unit(np.pad(image, [*missing, (0, 0)], mode="symmetric"))
+    expected = mosaic(padded[None])[0].permute(1, 2, 0)[:height, :width]
+    np.testing.assert_allclose(whole(image, mosaic), expected.numpy(), atol=1e-6)
 
 
 def test_16_bits_are_exact():
@@ -77,10 +93,15 @@ def test_only_one_row_of_windows_is_read_ahead():
 def test_windows_cover_and_ramps_never_touch(length):
     starts = window_starts(length, 64, 16)
     assert starts[0] == 0
-    assert starts[-1] == length - 64
+    assert length - 64 <= starts[-1] < length - 32
+    assert all(start % 32 == 0 for start in starts)
     steps = np.diff(starts)
-    assert steps.max() <= 48
-    assert len(steps) == 1 or steps.min() >= 16
+    assert 0 < steps.min() <= steps.max() <= 48
+
+
+@pytest.mark.parametrize(("length", "count"), [(512, 1), (513, 2), (896, 2), (897, 3), (1281, 4)])
+def test_no_more_windows_than_needed(length, count):
+    assert len(window_starts(length, 512, 128)) == count
 
 
 def test_enlarge_agrees_with_torch():
