@@ -11,6 +11,7 @@ import predict
 from datasets.prepare import check, scut_enstext, synthesize
 from eval import contact_sheet
 from eval.text_removal import evaluation
+from utils import export
 
 README = (ROOT / "README.md").read_text(encoding="utf-8")
 PARSERS = {
@@ -21,6 +22,7 @@ PARSERS = {
     "datasets.prepare.check": check.build_parser,
     "datasets.prepare.scut_enstext": scut_enstext.build_parser,
     "datasets.prepare.synthesize": synthesize.build_parser,
+    "utils.export": export.build_parser,
 }
 
 

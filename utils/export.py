@@ -1,0 +1,52 @@
+"""Command: a checkpoint as one safetensors file, to share or to run: weights and architecture."""
+
+import argparse
+import json
+from pathlib import Path
+
+import torch
+from safetensors.torch import save_file
+
+from utils.checkpoint import load_checkpoint
+from utils.cli import Parser, run
+from utils.dist import AMP_DTYPES
+from utils.files import atomic_path
+from utils.weights import METADATA
+
+DTYPES = {"float32": torch.float32, **AMP_DTYPES}
+
+
+def build_parser() -> argparse.ArgumentParser:
+    """Options of the command."""
+    parser = Parser(description=__doc__, formatter_class=argparse.ArgumentDefaultsHelpFormatter)
+    parser.add_argument("checkpoint", type=Path, help="of main.py, or an official file")
+    parser.add_argument("output", type=Path, help="file to write, NAME.safetensors")
+    parser.add_argument(
+        "--dtype", choices=sorted(DTYPES), default="float32", help="of the weights; 16 bits: half"
+    )
+    return parser
+
+
+def export(checkpoint: Path, output: Path, dtype: torch.dtype) -> None:
+    """Write the weights of `checkpoint`, without its state of training and VGG16.
+
+    Raises ValueError for a file that cannot be read, and for an output of another suffix.
+    """
+    if output.suffix != ".safetensors":
+        raise ValueError(f"{output}: expected a name that ends with .safetensors")
+    found = load_checkpoint(checkpoint)
+    weights = {name: value.to(dtype).contiguous() for name, value in found.model.items()}
+    header = {name: json.dumps(getattr(found, name)) for name in METADATA}
+    with atomic_path(output) as temporary:
+        save_file(weights, temporary, header)
+
+
+def main() -> None:
+    """Read, write, say so."""
+    args = build_parser().parse_args()
+    export(args.checkpoint, args.output, DTYPES[args.dtype])
+    print(f"{args.output}: {args.output.stat().st_size / 1e6:.1f} MB")
+
+
+if __name__ == "__main__":
+    run(main)
