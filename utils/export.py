@@ -5,7 +5,7 @@ import json
 from pathlib import Path
 
 import torch
-from safetensors.torch import save_file
+from safetensors.torch import save
 
 from utils.checkpoint import load_checkpoint
 from utils.cli import Parser, run
@@ -38,7 +38,7 @@ def export(checkpoint: Path, output: Path, dtype: torch.dtype) -> None:
     weights = {name: value.to(dtype).contiguous() for name, value in found.model.items()}
     header = {name: json.dumps(getattr(found, name)) for name in METADATA}
     with atomic_path(output) as temporary:
-        save_file(weights, temporary, header)
+        temporary.write_bytes(save(weights, header))
 
 
 def main() -> None:
