@@ -3,7 +3,7 @@
 from models import VARIANTS
 from models.predictor import Predictor
 
-dependencies = ["torch", "torchvision", "timm", "numpy", "cv2", "PIL", "tifffile", "safetensors"]
+dependencies = ["torch", "torchvision", "numpy", "cv2", "PIL", "tifffile", "safetensors"]
 
 
 def upocr(weights: str, **options) -> Predictor:

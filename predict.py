@@ -198,37 +198,26 @@ class Job:
         page: dict = {"page": picture.name, "width": width, "height": height}
         if picture.notes:
             page["notes"] = list(picture.notes)
-        results, saved, start = {}, [], time.perf_counter()
+        start = time.perf_counter()
         with self._progress(picture) as bar:
-            for task in sorted(self.tasks, key=lambda name: name == "text_removal"):
-                results[task] = self._predict(task, picture, results, bar.update)
-                saved += self._save(task, results[task], folder)
+            results = self.model.run(
+                picture,
+                self.tasks,
+                composite=self.args.composite,
+                threshold=self.args.threshold,
+                region=self.region,
+                min_area=self.args.min_area,
+                progress=bar.update,
+            )
+        saved = [path for task in self.tasks for path in self._save(task, results[task], folder)]
         page |= {task: results[task].summary() for task in self.tasks}
         page["seconds"] = round(time.perf_counter() - start, 3)
         page["files"] = [str(path.relative_to(self.output_dir)) for path in saved]
         return page, results.get("text_removal")
 
     def _progress(self, picture: Picture) -> tqdm:
-        runs = len(self.tasks)
-        if self.tasks == ("text_removal",) and self.args.composite == "segmentation":
-            runs = 2
-        total = runs * self.model.num_windows(picture.size)
+        total = self.model.num_windows(picture.size)
         return tqdm(total=total, desc=picture.name, unit="window", leave=False, delay=2)
-
-    def _predict(self, task: str, picture: Picture, results: dict, progress):
-        args = self.args
-        if task == "text_segmentation":
-            return self.model.segment_text(picture, threshold=args.threshold, progress=progress)
-        if task == "tampered_text_detection":
-            return self.model.detect_tampering(picture, min_area=args.min_area, progress=progress)
-        return self.model.remove_text(
-            picture,
-            composite=args.composite,
-            threshold=args.threshold,
-            region=self.region,
-            segmentation=results.get("text_segmentation"),
-            progress=progress,
-        )
 
     def _save(self, task: str, result, folder: Path) -> list[Path]:
         if task == "text_removal":

@@ -92,10 +92,11 @@ class Decoder(nn.Module):
             self.add_module(f"norm{stage}", nn.LayerNorm(dims[stage + 1]))
 
     def forward(self, x: Tensor, skips: list[Tensor]) -> list[Tensor]:
-        """x: (B, H, W, C) at 1/32; skips: features (B, h, w, c) at 1/16, 1/8, 1/4 -> three RGB maps
-        (B, 3, s, s).
+        """x: (B * T, H, W, C) at 1/32; skips: features (B, h, w, c) at 1/16, 1/8, 1/4 -> three RGB
+        maps (B * T, 3, s, s).
 
-        The maps are at 1/4, 1/2 and full resolution. No activation follows: they may leave [0, 1].
+        T maps follow one another that share the skips of one image. The outputs are at 1/4, 1/2 and
+        full resolution. No activation follows: they may leave [0, 1].
         """
         outputs = []
         heads = (*self.intermediate_convs, self.output_conv)
@@ -103,7 +104,8 @@ class Decoder(nn.Module):
             x = stage(x)
             if index < len(skips):
                 lateral = self.lateral_connection_list[index](skips[index].permute(0, 3, 1, 2))
-                x = x + lateral.permute(0, 2, 3, 1)
+                shared = lateral.permute(0, 2, 3, 1)[:, None]  # (B, 1, h, w, c)
+                x = (x.unflatten(0, (len(shared), -1)) + shared).flatten(0, 1)
             if index >= self.FIRST_OUTPUT:
                 picture = getattr(self, f"norm{index}")(x).permute(0, 3, 1, 2)
                 outputs.append(heads[index - self.FIRST_OUTPUT](picture))

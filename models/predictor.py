@@ -2,8 +2,9 @@
 
 import hashlib
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
+from typing import Any
 from urllib.parse import urlparse
 
 import cv2
@@ -13,6 +14,7 @@ from PIL import Image
 from torch import Tensor, nn
 
 from models.predictions import TamperingDetection, TextRemoval, TextSegmentation
+from models.prompt import TASKS
 from models.regions import find_regions
 from utils import dist
 from utils.checkpoint import IMAGE_SIZE, build_from_checkpoint, load_checkpoint
@@ -20,6 +22,7 @@ from utils.picture import MAX_PIXELS, Picture, as_picture, blend
 from utils.tiling import (
     STRIDE,
     Bands,
+    Predict,
     count_windows,
     enlarge,
     enlarge_rows,
@@ -29,6 +32,7 @@ from utils.tiling import (
 )
 
 DEFAULT_WEIGHTS = Path(__file__).resolve().parent.parent / "pretrained" / "upocr_nano.safetensors"
+REMOVAL, DETECTION, SEGMENTATION = TASKS
 MODES = ("tile", "resize")
 COMPOSITES = ("segmentation", "difference")
 THRESHOLD = 0.4  # of text segmentation; Official: textseg_conf_thres
@@ -36,9 +40,12 @@ DIFFERENCE = 16 / 255  # a channel that the network changes by more is changed o
 # Reach of the change mask around text, and of its soft edge, in pixels. The edge is narrower, so
 # that text itself is replaced entirely.
 DILATION, FEATHER = 5, 3
+MIN_AREA = 16  # pixels of a region worth listing
 LARGE = 0.5  # text whose shorter side is longer than this share of a window is large
 
 ImageLike = Picture | Image.Image | np.ndarray | str | Path
+Region = np.ndarray | tuple[int, int, int, int]
+Result = TextRemoval | TextSegmentation | TamperingDetection
 Progress = Callable[[int], object]
 
 
@@ -50,7 +57,8 @@ class Predictor:
     """Runs the three tasks on pictures of any size; `predict.py` calls it `UPOCR`.
 
     Args:
-        network: takes images (B, 3, h, w) and task names, returns maps of which the last counts.
+        network: takes images (B, 3, h, w) and T task names for each, returns maps (B, T, 3, h, w)
+            of which the last counts.
         device: where the network is.
         dtype: of mixed precision, None for float32.
         window: side of a window in pixels, a multiple of 32; the training size suits best.
@@ -115,39 +123,73 @@ class Predictor:
             network = torch.compile(network)
         return cls(network, target, precision, window or checkpoint.image_size, **options)
 
+    def run(
+        self,
+        image: ImageLike,
+        tasks: Sequence[str] = TASKS,
+        *,
+        composite: str = "segmentation",
+        threshold: float = THRESHOLD,
+        region: Region | None = None,
+        min_area: int = MIN_AREA,
+        progress: Progress = _no_progress,
+    ) -> dict[str, Result]:
+        """Several tasks on one picture; the encoder sees every window once for all of them.
+
+        Args:
+            image: a path, a Pillow image, an RGB array (H, W, 3) uint8, or a `Picture`.
+            tasks: names out of `TASKS`.
+            composite, region: see `remove_text`.
+            threshold: see `segment_text`.
+            min_area: see `detect_tampering`.
+            progress: called with the number of windows that are done.
+
+        Returns the results by task. Raises ValueError for a wrong argument.
+        """
+        _check_arguments(tasks, composite, threshold)
+        picture = as_picture(image, max_pixels=self.max_pixels)
+        allowed = None if region is None else region_mask(region, picture.size)
+        needed = set(tasks)
+        if REMOVAL in tasks and composite == "segmentation":
+            needed.add(SEGMENTATION)
+        rgb = picture.rgb()
+        found = self._gather(rgb, [task for task in TASKS if task in needed], threshold, progress)
+        results: dict[str, Result] = {}
+        for task in tasks:
+            if task == REMOVAL:
+                painted = found[REMOVAL]
+                by_text = composite == "segmentation"
+                changed = found[SEGMENTATION][1] if by_text else _difference(rgb, painted)
+                mask = change_mask(changed, allowed)
+                results[task] = TextRemoval(blend(picture, painted, mask), mask, picture)
+            elif task == SEGMENTATION:
+                results[task] = TextSegmentation(*found[task], picture)
+            else:
+                classes, scores = found[task]
+                regions = find_regions(classes, scores, min_area)
+                results[task] = TamperingDetection(classes, scores, regions, picture)
+        return results
+
     def remove_text(
         self,
         image: ImageLike,
         *,
         composite: str = "segmentation",
         threshold: float = THRESHOLD,
-        region: np.ndarray | tuple[int, int, int, int] | None = None,
-        segmentation: TextSegmentation | None = None,
+        region: Region | None = None,
         progress: Progress = _no_progress,
     ) -> TextRemoval:
         """Erase text; everything outside the change mask stays byte for byte what it was.
 
         Args:
-            image: a path, a Pillow image, an RGB array (H, W, 3) uint8, or a `Picture`.
+            image, progress: as of `run`.
             composite: the change mask is the network's own `segmentation`, or where its picture
                 shows a `difference` to the input; dilated by 5 pixels, with a soft edge of 3.
             threshold: of the segmentation, 0-1.
             region: erase here only: (H, W) mask, or box x1, y1, x2, y2 with the last two exclusive.
-            segmentation: of the same picture, if known already.
-            progress: called with the number of windows that are done.
         """
-        if composite not in COMPOSITES:
-            raise ValueError(f"unknown composite {composite!r}, expected one of {COMPOSITES}")
-        picture = as_picture(image, max_pixels=self.max_pixels)
-        allowed = None if region is None else region_mask(region, picture.size)
-        if composite == "segmentation" and segmentation is None:
-            segmentation = self.segment_text(picture, threshold=threshold, progress=progress)
-        rgb = picture.rgb()
-        painted = self._paint(rgb, progress)
-        by_text = composite == "segmentation"
-        changed = segmentation.mask if by_text else _difference(rgb, painted)
-        mask = change_mask(changed, allowed)
-        return TextRemoval(blend(picture, painted, mask), mask, picture)
+        options = {"composite": composite, "threshold": threshold, "region": region}
+        return self.run(image, [REMOVAL], progress=progress, **options)[REMOVAL]
 
     def segment_text(
         self,
@@ -158,63 +200,69 @@ class Predictor:
     ) -> TextSegmentation:
         """Find the pixels of text: those whose mean over the channels is above `threshold` (0-1).
 
-        Arguments as of `remove_text`.
+        `image` and `progress` as of `run`.
         """
-        if not 0 <= threshold <= 1:
-            raise ValueError(f"threshold is {threshold}, expected 0 to 1")
-        picture = as_picture(image, max_pixels=self.max_pixels)
-        probability = np.empty(picture.size, np.uint8)
-        mask = np.empty(picture.size, np.uint8)
-        for top, band in self._run(picture.rgb(), "text_segmentation", progress):
-            rows = slice(top, top + len(band))
-            mean = band.mean(axis=2)
-            probability[rows] = np.rint(mean * 255)
-            mask[rows] = np.where(mean > threshold, 255, 0)
-        return TextSegmentation(probability, mask, picture)
+        options = {"threshold": threshold, "progress": progress}
+        return self.run(image, [SEGMENTATION], **options)[SEGMENTATION]
 
     def detect_tampering(
-        self, image: ImageLike, *, min_area: int = 16, progress: Progress = _no_progress
+        self, image: ImageLike, *, min_area: int = MIN_AREA, progress: Progress = _no_progress
     ) -> TamperingDetection:
         """Tell genuine text from tampered text.
 
-        Args:
-            image: as of `remove_text`.
-            min_area: smaller regions are left out of the list, in pixels.
-            progress: called with the number of windows that are done.
+        `image` and `progress` as of `run`; regions smaller than `min_area` pixels are left out of
+        the list.
         """
-        picture = as_picture(image, max_pixels=self.max_pixels)
-        classes = np.empty(picture.size, np.uint8)
-        scores = np.empty(picture.size, np.uint8)
-        for top, band in self._run(picture.rgb(), "tampered_text_detection", progress):
-            rows = slice(top, top + len(band))
-            classes[rows] = band.argmax(axis=2)
-            share = band.max(axis=2) / np.maximum(band.sum(axis=2), 1e-6)
-            scores[rows] = np.rint(share * 255)
-        regions = find_regions(classes, scores, min_area)
-        return TamperingDetection(classes, scores, regions, picture)
+        options = {"min_area": min_area, "progress": progress}
+        return self.run(image, [DETECTION], **options)[DETECTION]
 
     def num_windows(self, size: tuple[int, int]) -> int:
-        """Windows of one task on a picture of (height, width), for a progress bar."""
+        """Windows of a picture of (height, width), for a progress bar."""
         return 1 if self.mode == "resize" else count_windows(*size, self.window)
 
-    def _paint(self, rgb: np.ndarray, progress: Progress) -> np.ndarray:
-        painted = np.empty_like(rgb)
+    def _gather(
+        self, rgb: np.ndarray, tasks: list[str], threshold: float, progress: Progress
+    ) -> dict[str, Any]:
+        """Outputs in the types that results keep, by task: the painted picture, (probability,
+        mask), (classes, scores).
+        """
+        size = rgb.shape[:2]
         scale = np.float32(np.iinfo(rgb.dtype).max)
-        for top, band in self._run(rgb, "text_removal", progress):
-            painted[top : top + len(band)] = np.rint(band * scale)
-        return painted
+        found: dict[str, Any] = {REMOVAL: np.empty_like(rgb) if REMOVAL in tasks else None}
+        for task in (SEGMENTATION, DETECTION):
+            found[task] = [np.empty(size, np.uint8) for _ in range(2)] if task in tasks else None
+        for top, bands in self._run(rgb, tasks, progress):
+            for task, band in bands.items():
+                rows = slice(top, top + len(band))
+                if task == REMOVAL:
+                    found[task][rows] = np.rint(band * scale)
+                elif task == SEGMENTATION:
+                    mean = band.mean(axis=2)
+                    found[task][0][rows] = np.rint(mean * 255)
+                    found[task][1][rows] = np.where(mean > threshold, 255, 0)
+                else:
+                    share = band.max(axis=2) / np.maximum(band.sum(axis=2), 1e-6)
+                    found[task][0][rows] = band.argmax(axis=2)
+                    found[task][1][rows] = np.rint(share * 255)
+        return found
 
-    def _run(self, rgb: np.ndarray, task: str, progress: Progress) -> Bands:
-        """Output of the network for the whole picture in bands, clamped to 0-1."""
+    def _run(
+        self, rgb: np.ndarray, tasks: list[str], progress: Progress
+    ) -> Iterator[tuple[int, dict[str, np.ndarray]]]:
+        """Outputs of the network for the whole picture in bands by task, clamped to 0-1."""
+        for top, band in self._bands(rgb, tasks, progress):
+            yield top, {task: band[..., 3 * i : 3 * i + 3] for i, task in enumerate(tasks)}
+
+    def _bands(self, rgb: np.ndarray, tasks: list[str], progress: Progress) -> Bands:
+        """Bands with three channels for every task."""
         height, width = rgb.shape[:2]
         if self.mode == "resize":
             size = (self.resize_side, self.resize_side)
-            yield from enlarge(run_resized(rgb, self._predict(task), size), height, width)
+            yield from enlarge(run_resized(rgb, self._predict(tasks), size), height, width)
             progress(1)
             return
-        large = self._large_text(rgb)
-        context = None if large is None else self._whole(rgb, task)
-        for top, band in tile(rgb, self._predict(task), self.window, self.batch_size, progress):
+        large, context = self._large_text(rgb, tasks)
+        for top, band in tile(rgb, self._predict(tasks), self.window, self.batch_size, progress):
             if large is None:
                 yield top, band
                 continue
@@ -222,37 +270,46 @@ class Predictor:
             seen = enlarge_rows(context, top, len(band), height, width)
             yield top, band + share * (seen - band)
 
-    def _large_text(self, rgb: np.ndarray) -> np.ndarray | None:
-        """Where text does not fit into a window: (h, w) float32 weights of the small picture.
+    def _large_text(
+        self, rgb: np.ndarray, tasks: list[str]
+    ) -> tuple[np.ndarray | None, np.ndarray | None]:
+        """Where text does not fit into a window: (h, w) float32 weights of the small picture, and
+        the output (h, w, C) for it; None where there is no such text.
 
         A window inside a huge letter sees nothing but a plain area. The picture made small enough
         for one window shows such letters whole, so there its output is taken instead.
         """
         if max(rgb.shape[:2]) <= self.window:
-            return None
-        text = self._whole(rgb, "text_segmentation").mean(axis=2) > THRESHOLD
+            return None, None
+        # One pass more for the text, unless it is asked for anyway.
+        asked = [*tasks, *({SEGMENTATION} - set(tasks))]
+        seen = self._whole(rgb, asked)
+        first = 3 * asked.index(SEGMENTATION)
+        text = seen[..., first : first + 3].mean(axis=2) > THRESHOLD
         limit = LARGE * self.window * len(text) / len(rgb)
         _, labels, stats, _ = cv2.connectedComponentsWithStats(text.astype(np.uint8))
         short = stats[:, [cv2.CC_STAT_WIDTH, cv2.CC_STAT_HEIGHT]].min(axis=1)
         large = short > limit
         large[0] = False  # the background
         if not large.any():
-            return None
+            return None, None
         grown = cv2.dilate(large[labels].astype(np.float32), np.ones((5, 5), np.uint8))
-        return cv2.blur(grown, (3, 3))
+        return cv2.blur(grown, (3, 3)), seen[..., : 3 * len(tasks)]
 
-    def _whole(self, rgb: np.ndarray, task: str) -> np.ndarray:
-        """Output (h, w, 3) for the picture shrunk to one window, proportions nearly kept."""
+    def _whole(self, rgb: np.ndarray, tasks: list[str]) -> np.ndarray:
+        """Output (h, w, C) for the picture shrunk to one window, proportions nearly kept."""
         scale = self.window / max(rgb.shape[:2])
         size = [max(STRIDE, round(n * scale / STRIDE) * STRIDE) for n in rgb.shape[:2]]
-        return run_resized(rgb, self._predict(task), tuple(size))
+        return run_resized(rgb, self._predict(tasks), tuple(size))
 
-    def _predict(self, task: str) -> Callable[[Tensor], Tensor]:
+    def _predict(self, tasks: list[str]) -> Predict:
+        """What runs windows (B, 3, h, w) and returns (B, 3 * T, h, w), clamped to 0-1."""
+
         @torch.inference_mode()
         def predict(images: Tensor) -> Tensor:
             with dist.autocast(self.device, self.dtype):
-                outputs = self.network(images.to(self.device), [task] * len(images))[-1]
-            outputs = outputs.float()
+                outputs = self.network(images.to(self.device), [tasks] * len(images))[-1]
+            outputs = outputs.flatten(1, 2).float()
             if not outputs.isfinite().all():
                 raise ValueError(
                     "the network's output is not finite: its weights are damaged, or float16 is "
@@ -261,6 +318,16 @@ class Predictor:
             return outputs.clamp(0, 1)
 
         return predict
+
+
+def _check_arguments(tasks: Sequence[str], composite: str, threshold: float) -> None:
+    unknown = sorted({tasks} if isinstance(tasks, str) else set(tasks) - set(TASKS))
+    if unknown or not tasks:
+        raise ValueError(f"tasks are {unknown or 'none'}, expected some of {TASKS}")
+    if composite not in COMPOSITES:
+        raise ValueError(f"unknown composite {composite!r}, expected one of {COMPOSITES}")
+    if not 0 <= threshold <= 1:
+        raise ValueError(f"threshold is {threshold}, expected 0 to 1")
 
 
 def find_weights(weights: str | Path | None) -> Path:

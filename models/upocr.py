@@ -5,7 +5,7 @@ from torch import Tensor, nn
 
 from models.decoder import Decoder
 from models.encoder import Encoder, SwinBackbone
-from models.prompt import TaskPrompt, task_ids
+from models.prompt import TaskPrompt, Tasks, task_ids
 
 STRIDE = 32  # sides of an image are multiples of it
 
@@ -71,13 +71,15 @@ class UPOCR(nn.Module):
         self.proj = nn.Linear(dim, dim)
         self.task_prompt = task_prompt
 
-    def forward(self, images: Tensor, tasks: list[str] | Tensor) -> list[Tensor]:
+    def forward(self, images: Tensor, tasks: Tasks) -> list[Tensor]:
         """images: (B, 3, H, W) RGB in [0, 1]; tasks: B names or (B,) int64 rows -> three maps (B,
         3, h, w).
 
         The maps are at 1/4, 1/2 and full resolution, coarse to fine, and may leave [0, 1]. Tasks
-        may differ inside a batch. Raises ValueError for sides that are no multiple of 32, an
-        unknown task or a wrong count.
+        may differ inside a batch. With T names for every image, or (B, T) rows, the maps are (B, T,
+        3, h, w), and the encoder and the lateral connections, which see no prompt, run once for
+        all. Raises ValueError for sides that are no multiple of 32, an unknown task or a wrong
+        count.
         """
         if images.ndim != 4 or images.shape[1] != 3:
             raise ValueError(f"images have shape {tuple(images.shape)}, expected (B, 3, H, W)")
@@ -87,7 +89,8 @@ class UPOCR(nn.Module):
         rows = task_ids(tasks, len(images))
         *skips, coarsest = self.encoder(images)
         prompted = self.task_prompt(self.proj(coarsest), rows)
-        return self.decoder(prompted, skips[::-1])
+        outputs = self.decoder(prompted, skips[::-1])
+        return outputs if rows.ndim == 1 else [x.unflatten(0, tuple(rows.shape)) for x in outputs]
 
     def set_grad_checkpointing(self, encoder: bool, decoder: bool) -> None:
         """Trade time for memory in training: recompute the blocks of either half in the backward

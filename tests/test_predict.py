@@ -131,7 +131,7 @@ def test_killed_run_keeps_its_records(weights, folder, tmp_path, monkeypatch):
         os.kill(os.getpid(), signal.SIGTERM)
         time.sleep(10)
 
-    monkeypatch.setattr(predict.UPOCR, "detect_tampering", killed)
+    monkeypatch.setattr(predict.UPOCR, "run", killed)
     before = signal.getsignal(signal.SIGTERM)
     try:
         with pytest.raises(SystemExit) as stop:
@@ -188,7 +188,7 @@ def test_region_of_the_command_line(weights, folder, tmp_path):
 
 
 def test_interrupted_run_keeps_its_records(weights, folder, tmp_path, monkeypatch):
-    real, calls = predict.UPOCR.remove_text, []
+    real, calls = predict.UPOCR.run, []
 
     def interrupted(self, *arguments, **options):
         calls.append(1)
@@ -196,7 +196,7 @@ def test_interrupted_run_keeps_its_records(weights, folder, tmp_path, monkeypatc
             raise KeyboardInterrupt
         return real(self, *arguments, **options)
 
-    monkeypatch.setattr(predict.UPOCR, "remove_text", interrupted)
+    monkeypatch.setattr(predict.UPOCR, "run", interrupted)
     with pytest.raises(KeyboardInterrupt):
         call(weights, tmp_path / "out", folder)
     records = json.loads((tmp_path / "out" / "results.json").read_text())

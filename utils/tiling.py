@@ -12,8 +12,8 @@ STRIDE = 32  # sides of a window are multiples of it
 OVERLAP = 0.25  # of a window, shared with each neighbour
 BAND = 256  # rows handled at once where a whole picture passes through floating point
 
-Predict = Callable[[Tensor], Tensor]  # (B, 3, h, w) float32 in [0, 1] -> the same shape
-Bands = Iterator[tuple[int, np.ndarray]]  # first row, (rows, W, 3) float32
+Predict = Callable[[Tensor], Tensor]  # (B, 3, h, w) float32 in [0, 1] -> (B, C, h, w)
+Bands = Iterator[tuple[int, np.ndarray]]  # first row, (rows, W, C) float32
 
 
 def tile(
@@ -76,7 +76,7 @@ def window_starts(length: int, window: int, ramp: int) -> list[int]:
 
 
 def _predict_windows(image, corners, sides, predict, batch_size, progress) -> Iterator[np.ndarray]:
-    """Outputs of all windows, (3, h, w) float32 each, in the order of their corners."""
+    """Outputs of all windows, (C, h, w) float32 each, in the order of their corners."""
     while batch := list(islice(corners, batch_size)):
         outputs = predict(torch.stack([_cut(image, corner, sides) for corner in batch]))
         progress(len(batch))
@@ -109,9 +109,9 @@ def _fade(ramp: int) -> np.ndarray:
 
 
 def _join_columns(windows: list[np.ndarray], lefts: list[int], width: int, ramp: int):
-    """One row of windows (3, h, w) -> a strip (3, h, W)."""
-    side = windows[0].shape[2]
-    strip = np.empty((3, windows[0].shape[1], lefts[-1] + side), np.float32)
+    """One row of windows (C, h, w) -> a strip (C, h, W)."""
+    channels, height, side = windows[0].shape
+    strip = np.empty((channels, height, lefts[-1] + side), np.float32)
     strip[:, :, :side] = windows[0]
     for (before, left), output in zip(pairwise(lefts), windows[1:], strict=True):
         start = _ramp_start(left, before + side, ramp)
@@ -124,7 +124,7 @@ def _join_columns(windows: list[np.ndarray], lefts: list[int], width: int, ramp:
 
 
 def _join_rows(strips, tops: list[int], height: int, side: int, ramp: int) -> Bands:
-    """Strips (3, h, W) -> bands (rows, W, 3) that follow one another."""
+    """Strips (C, h, W) -> bands (rows, W, C) that follow one another."""
     tail = None  # of the strip above, over the ramp
     begin = 0
     for index, (top, strip) in enumerate(zip(tops, strips, strict=True)):
@@ -140,13 +140,13 @@ def _join_rows(strips, tops: list[int], height: int, side: int, ramp: int) -> Ba
 
 
 def run_resized(image: np.ndarray, predict: Predict, size: tuple[int, int]) -> np.ndarray:
-    """Run `predict` on the whole picture resized to (height, width); (height, width, 3) float32."""
+    """Run `predict` on the whole picture resized to (height, width); (height, width, C) float32."""
     small = cv2.resize(image, size[::-1], interpolation=cv2.INTER_AREA)
     return predict(to_unit(small)[None])[0].float().cpu().numpy().transpose(1, 2, 0)
 
 
 def enlarge(small: np.ndarray, height: int, width: int) -> Bands:
-    """Resize (h, w) or (h, w, 3) float32 bilinearly to (height, width), in bands."""
+    """Resize (h, w) or (h, w, C) float32 bilinearly to (height, width), in bands."""
     for top in range(0, height, BAND):
         yield top, enlarge_rows(small, top, min(BAND, height - top), height, width)
 

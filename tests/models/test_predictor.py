@@ -28,7 +28,7 @@ class Painter(nn.Module):
             "text_segmentation": text.expand_as(images),
             "tampered_text_detection": torch.cat([1 - text, torch.zeros_like(text), text], dim=1),
         }
-        return [answers[tasks[0]]]
+        return [torch.stack([answers[name] for name in tasks[0]], dim=1)]
 
 
 class Constant(nn.Module):
@@ -39,7 +39,7 @@ class Constant(nn.Module):
         self.grey = grey
 
     def forward(self, images, tasks):
-        return [torch.full_like(images, self.grey)]
+        return [torch.full_like(images, self.grey)[:, None]]
 
 
 @pytest.fixture
@@ -178,7 +178,7 @@ def test_huge_letter_is_seen_as_a_whole():
         def forward(self, images, tasks):
             dark = (images < 0.5).float()
             has_edge = (dark.amin((1, 2, 3)) < dark.amax((1, 2, 3))).float()
-            return [dark * has_edge[:, None, None, None]]
+            return [(dark * has_edge[:, None, None, None])[:, None]]
 
     image = np.full((512, 512, 3), 255, np.uint8)
     image[64:448, 64:448] = 0
@@ -194,6 +194,43 @@ def test_change_mask_is_full_on_text_and_soft_around_it():
     assert mask[20, 20] == 255
     assert 0 < mask[20, 14] < 255
     assert mask[20, 12] == 0
+
+
+@pytest.mark.parametrize("mode", ["tile", "resize"])
+def test_tasks_together_are_the_tasks_alone(nano, photo, mode):
+    model = Predictor.from_pretrained(nano, "cpu", mode=mode, resize_side=96)
+    together = model.run(photo)
+    assert list(together) == list(TASKS)
+    np.testing.assert_array_equal(together["text_removal"].image, model.remove_text(photo).image)
+    alone = model.segment_text(photo)
+    np.testing.assert_array_equal(together["text_segmentation"].probability, alone.probability)
+    alone = model.detect_tampering(photo)
+    np.testing.assert_array_equal(together["tampered_text_detection"].classes, alone.classes)
+
+
+def test_the_encoder_sees_every_window_once_for_all_tasks(nano, photo):
+    model = Predictor.from_pretrained(nano, "cpu", batch_size=3)
+    seen, done = [], []
+    model.network.encoder.register_forward_hook(lambda *call: seen.append(len(call[1][0])))
+    model.run(photo, progress=done.append)
+    windows = model.num_windows(photo.shape[:2])
+    assert sum(done) == windows
+    assert sum(seen) == windows + 1  # and the whole picture, made small
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"tasks": ["text_removal", "reading"]}, r"tasks are \['reading'\]"),
+        ({"tasks": "text_removal"}, "expected some of"),
+        ({"tasks": []}, "tasks are none"),
+        ({"composite": "guess"}, "unknown composite 'guess'"),
+        ({"threshold": 1.5}, "threshold is 1.5"),
+    ],
+)
+def test_wrong_arguments_are_named(painter, photo, options, message):
+    with pytest.raises(ValueError, match=message):
+        painter.run(photo, **options)
 
 
 def test_saved_files(painter, photo, tmp_path):
@@ -218,7 +255,7 @@ def test_real_network_makes_no_seams(nano):
     model = Predictor.from_pretrained(nano, "cpu")
     gradient = np.linspace(0, 255, 160).astype(np.uint8)
     image = np.stack(np.broadcast_arrays(gradient[:, None], gradient, np.uint8(90)), axis=2)
-    bands = [band for _, band in model._run(image, "text_removal", lambda count: None)]
+    bands = [band for _, band in model._bands(image, ["text_removal"], lambda count: None)]
     steps = np.abs(np.diff(np.concatenate(bands), axis=1)).mean(axis=(0, 2))
     # Windows of 64 start at 0, 32, 64 and 96: they fade into each other over 40-56, 72-88, 104-120.
     ramps = np.r_[steps[40:55], steps[72:87], steps[104:119]]

@@ -188,3 +188,28 @@ def test_drop_path_grows_over_all_blocks():
     stages = build_upocr("upocr_nano", enc_drop_path=0.7).encoder.backbone.layers
     rates = [block.drop_path.p for stage in stages for block in stage.blocks]
     assert rates == pytest.approx([0.1 * index for index in range(8)])
+
+
+def test_several_tasks_of_one_image_run_the_encoder_once():
+    torch.manual_seed(0)
+    model = build_upocr("upocr_nano").eval()
+    images = torch.rand(2, 3, 64, 96)
+    tasks = [("text_segmentation", "text_removal"), ("tampered_text_detection", "text_removal")]
+    calls = []
+    model.encoder.register_forward_hook(lambda *call: calls.append(1))
+    with torch.inference_mode():
+        together = model(images, tasks)
+        by_rows = model(images, torch.tensor([[2, 0], [1, 0]]))
+        assert len(calls) == 2
+        for place in range(2):
+            alone = model(images, [names[place] for names in tasks])
+            for both, rows, one in zip(together, by_rows, alone, strict=True):
+                assert both.shape == (2, 2, *one.shape[1:])
+                torch.testing.assert_close(both[:, place], one, rtol=1e-5, atol=1e-5)
+                torch.testing.assert_close(rows[:, place], one, rtol=1e-5, atol=1e-5)
+
+
+def test_images_with_different_numbers_of_tasks_are_refused():
+    model = build_upocr("upocr_nano")
+    with pytest.raises(ValueError, match="different numbers of tasks"):
+        model(torch.rand(2, 3, 32, 32), [("text_removal",), ("text_removal", "text_removal")])
