@@ -1,6 +1,7 @@
 """The unified model and its builder, which holds every number of the architectures."""
 
 import torch
+import torch.nn.functional as F
 from torch import Tensor, nn
 
 from models.decoder import Decoder
@@ -41,7 +42,11 @@ VARIANTS = {
         "dec_drop_path": 0.0,
     },
 }
-BRANCH_SHARE = 0.1  # weight of a block's two branches at the start of a training from scratch
+BRANCH_SHARE = 0.3  # weight of a block's two branches at the start of a training from scratch
+# Of patches of photographs, 0-1: standard deviation of light and of the two opponent colours at
+# wave number 0, the least that a wave is taken to have, and the mean.
+COLOUR_SPREAD = torch.tensor([1.0, 0.25, 0.15])
+LEAST_SPREAD, MEAN_COLOUR = 0.02, 0.45
 FROM_SCRATCH = ("upocr_nano",)  # variants that start well without pre-trained weights by default
 
 
@@ -192,7 +197,10 @@ def init_weights(model: UPOCR, scratch_init: bool) -> None:
     """
     for module in model.modules():
         if isinstance(module, nn.Linear):
-            nn.init.trunc_normal_(module.weight, std=0.02)
+            # The usual deviation suits many channels; in few, layers that start so weak stay nearly
+            # linear for long.
+            std = module.in_features**-0.5 if scratch_init else 0.02
+            nn.init.trunc_normal_(module.weight, std=std)
             if module.bias is not None:
                 nn.init.zeros_(module.bias)
     for stage in (*model.encoder.backbone.layers, *model.decoder.layers):
@@ -202,10 +210,32 @@ def init_weights(model: UPOCR, scratch_init: bool) -> None:
                 nn.init.zeros_(norm.bias)
     prompts = model.task_prompt.task_embedding.weight
     if scratch_init:
+        _init_patches_for_scratch(model.encoder.backbone.patch_embed.proj)
         nn.init.normal_(prompts)
         _init_ends_for_scratch(model.decoder)
     else:
         nn.init.kaiming_normal_(prompts)
+
+
+@torch.no_grad()
+def _init_patches_for_scratch(embedding: nn.Conv2d) -> None:
+    """Patches as their cosine transform in opponent colours, with all waves about equally strong.
+
+    Photographs have little strength in fine waves, which tell strokes and the traces of tampering;
+    at random, every filter of the embedding would see mostly the mean colour of its patch.
+    Channels beyond the number of waves, 48, stay as they are.
+    """
+    side = embedding.kernel_size[0]
+    place, order = torch.arange(side) + 0.5, torch.arange(side)
+    waves = F.normalize(torch.cos(torch.pi / side * order[:, None] * place), dim=1)
+    colours = F.normalize(torch.tensor([[1.0, 1, 1], [1, 0, -1], [-0.5, 1, -0.5]]), dim=1)
+    filters = torch.einsum("kc,uy,vx->kuvcyx", colours, waves, waves).flatten(0, 2)  # (48, 3, 4, 4)
+    wave = torch.cartesian_prod(order, order).float().norm(dim=1)  # (16,) number of each wave
+    spread = torch.outer(COLOUR_SPREAD, (1 + 3 * wave) ** -1.3).flatten().clamp(min=LEAST_SPREAD)
+    strongest = spread.argsort(descending=True, stable=True)[: embedding.out_channels]
+    weight = (filters / spread[:, None, None, None])[strongest]
+    embedding.weight[: len(weight)] = weight
+    embedding.bias[: len(weight)] = -MEAN_COLOUR * weight.sum((1, 2, 3))
 
 
 def _init_ends_for_scratch(decoder: Decoder) -> None:

@@ -3,6 +3,7 @@
 import copy
 
 import pytest
+import skimage.data
 import torch
 from vectors import reference_input
 
@@ -91,6 +92,28 @@ def test_from_scratch_every_feature_reaches_the_end_of_its_lateral_connection():
         for half in carried.unbind(1):
             assert torch.corrcoef(torch.stack((half.flatten(), features.flatten())))[0, 1] > 0.8
         assert not torch.equal(*carried.unbind(1))
+
+
+@torch.no_grad()
+def test_from_scratch_the_patches_show_more_than_their_mean_colour():
+    photo = torch.from_numpy(skimage.data.astronaut()[:256, :256].copy()).permute(2, 0, 1) / 255
+    shares = {}
+    for scratch_init in (True, False):
+        model = build_upocr("upocr_nano", scratch_init=scratch_init)
+        tokens = model.encoder.backbone.patch_embed.proj(photo[None])[0].flatten(1)
+        variances = torch.linalg.eigvalsh(torch.cov(tokens))
+        shares[scratch_init] = (variances[-1] / variances.sum()).item()
+    assert shares[True] < 0.2
+    assert shares[False] > 0.8
+
+
+def test_patches_of_a_wide_model_start_from_scratch_too():
+    """More channels than there are waves: the others stay random."""
+    weight = build_upocr("upocr_nano", scratch_init=True, embed_dim=64)
+    weight = weight.encoder.backbone.patch_embed.proj.weight.flatten(1)
+    waves = torch.nn.functional.normalize(weight[:48], dim=1)
+    torch.testing.assert_close(waves @ waves.T, torch.eye(48), rtol=0, atol=1e-5)
+    assert weight[48:].abs().sum() > 0
 
 
 def test_paper_variants_start_as_the_reference():
