@@ -258,11 +258,13 @@ class Predictor:
         height, width = rgb.shape[:2]
         if self.mode == "resize":
             size = (self.resize_side, self.resize_side)
-            yield from enlarge(run_resized(rgb, self._predict(tasks), size), height, width)
+            yield from enlarge(run_resized(rgb, self.predict_windows(tasks), size), height, width)
             progress(1)
             return
         large, context = self._large_text(rgb, tasks)
-        for top, band in tile(rgb, self._predict(tasks), self.window, self.batch_size, progress):
+        for top, band in tile(
+            rgb, self.predict_windows(tasks), self.window, self.batch_size, progress
+        ):
             if large is None:
                 yield top, band
                 continue
@@ -300,9 +302,9 @@ class Predictor:
         """Output (h, w, C) for the picture shrunk to one window, proportions nearly kept."""
         scale = self.window / max(rgb.shape[:2])
         size = [max(STRIDE, round(n * scale / STRIDE) * STRIDE) for n in rgb.shape[:2]]
-        return run_resized(rgb, self._predict(tasks), tuple(size))
+        return run_resized(rgb, self.predict_windows(tasks), tuple(size))
 
-    def _predict(self, tasks: list[str]) -> Predict:
+    def predict_windows(self, tasks: list[str]) -> Predict:
         """What runs windows (B, 3, h, w) and returns (B, 3 * T, h, w), clamped to 0-1."""
 
         @torch.inference_mode()

@@ -97,7 +97,7 @@ def to_unit(image: np.ndarray) -> Tensor:
     return torch.from_numpy(scaled).permute(2, 0, 1).contiguous()
 
 
-def _ramp_start(start: int, previous_end: int, ramp: int) -> int:
+def ramp_start(start: int, previous_end: int, ramp: int) -> int:
     """Where a window begins to replace the one before it: halfway in what they share."""
     return start + (previous_end - start - ramp) // 2
 
@@ -114,7 +114,7 @@ def _join_columns(windows: list[np.ndarray], lefts: list[int], width: int, ramp:
     strip = np.empty((channels, height, lefts[-1] + side), np.float32)
     strip[:, :, :side] = windows[0]
     for (before, left), output in zip(pairwise(lefts), windows[1:], strict=True):
-        start = _ramp_start(left, before + side, ramp)
+        start = ramp_start(left, before + side, ramp)
         end = start + ramp
         shared = strip[:, :, start:end]
         # Adding a share of the difference, not two shares, is exact where both agree.
@@ -132,7 +132,7 @@ def _join_rows(strips, tops: list[int], height: int, side: int, ramp: int) -> Ba
             head = strip[:, begin - top : begin - top + ramp]
             head[:] = tail + _fade(ramp)[:, None] * (head - tail)
         last = index + 1 == len(tops)
-        end = height if last else _ramp_start(tops[index + 1], top + side, ramp)
+        end = height if last else ramp_start(tops[index + 1], top + side, ramp)
         yield begin, strip[:, begin - top : end - top].transpose(1, 2, 0)
         if not last:
             tail = strip[:, end - top : end - top + ramp].copy()

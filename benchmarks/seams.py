@@ -1,0 +1,93 @@
+"""Error where windows meet: `python -m benchmarks.seams`, by the target and beside no windows."""
+
+import argparse
+from dataclasses import dataclass
+from itertools import pairwise
+from pathlib import Path
+
+import numpy as np
+import torch
+from tqdm import tqdm
+
+from datasets import build_dataset
+from models.predictor import Predictor
+from utils import tiling
+from utils.cli import Parser, run
+
+CONFIGS = tuple(
+    f"data_configs/eval/synthetic-{task}.yaml"
+    for task in ("text-removal", "tampered-text-detection", "text-segmentation")
+)
+ZONES = ("borders", "inside")
+
+
+@dataclass
+class Errors:
+    """Sums of absolute errors (0-1) over pixels, by zone."""
+
+    tiled: dict[str, float]
+    untiled: dict[str, float]
+    pixels: dict[str, int]
+
+
+def border_zone(height: int, width: int, window: int) -> np.ndarray:
+    """(H, W) bool: where one window fades into the next."""
+    ramp = int(window * tiling.OVERLAP)
+    rows, columns = np.zeros(height, bool), np.zeros(width, bool)
+    for side, zone in ((height, rows), (width, columns)):
+        for before, start in pairwise(tiling.window_starts(side, min(window, side), ramp)):
+            first = tiling.ramp_start(start, before + window, ramp)
+            zone[first : first + ramp] = True
+    return rows[:, None] | columns
+
+
+def measure(model: Predictor, config: Path, data_root: Path) -> tuple[str, Errors]:
+    """Errors of one data set whose sides are multiples of 32, and the name of its task."""
+    dataset = build_dataset(config, tiling.STRIDE, data_root)
+    predict = model.predict_windows([dataset.task])
+    errors = Errors(*({zone: 0 for zone in ZONES} for _ in range(3)))
+    for item in tqdm(dataset.items, desc=dataset.task, leave=False):
+        sample = dataset.read(item)
+        image, target = np.asarray(sample["image"]), np.asarray(sample["label"]) / np.float32(255)
+        target = target if target.ndim == 3 else target[..., None]
+        whole = predict(tiling.to_unit(image)[None])[0].numpy().transpose(1, 2, 0)
+        bands = tiling.tile(image, predict, model.window, model.batch_size)
+        tiled = np.concatenate([band for _, band in bands])
+        at_borders = border_zone(*image.shape[:2], model.window)
+        for zone, pixels in zip(ZONES, (at_borders, ~at_borders), strict=True):
+            errors.tiled[zone] += float(np.abs(tiled - target)[pixels].mean(axis=1).sum())
+            errors.untiled[zone] += float(np.abs(whole - target)[pixels].mean(axis=1).sum())
+            errors.pixels[zone] += int(pixels.sum())
+    return dataset.task, errors
+
+
+def main() -> None:
+    """The command."""
+    parser = Parser(prog="python -m benchmarks.seams", description=__doc__)
+    add = parser.add_argument
+    add("--data_root", type=Path, default=Path("data"), help="folder of the data sets")
+    add("--configs", type=Path, nargs="+", default=[Path(name) for name in CONFIGS])
+    add("--weights", help="default: pretrained/upocr_nano.safetensors")
+    add("--window", type=int, help="default: of the training images")
+    args: argparse.Namespace = parser.parse_args()
+    model = Predictor.from_pretrained(args.weights, "cpu", window=args.window)
+    print(
+        f"window {model.window}, overlap {tiling.OVERLAP}, mean absolute error to the target (0-1)"
+    )
+    print(f"{'task':24} {'zone':8} {'share':>6} {'untiled':>9} {'tiled':>9} {'ratio':>7}")
+    for config in args.configs:
+        task, errors = measure(model, config, args.data_root)
+        total = sum(errors.pixels.values())
+        for zone in ZONES:
+            count = errors.pixels[zone]
+            tiled, untiled = errors.tiled[zone] / count, errors.untiled[zone] / count
+            print(
+                f"{task:24} {zone:8} {count / total:6.2f} {untiled:9.5f} {tiled:9.5f} "
+                f"{tiled / untiled:7.4f}",
+                flush=True,
+            )
+
+
+if __name__ == "__main__":
+    with torch.inference_mode():
+        run(main)
