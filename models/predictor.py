@@ -13,6 +13,7 @@ import torch
 from PIL import Image
 from torch import Tensor, nn
 
+from models.fold import fold_for_inference
 from models.predictions import TamperingDetection, TextRemoval, TextSegmentation
 from models.prompt import TASKS
 from models.regions import find_regions
@@ -118,7 +119,7 @@ class Predictor:
         target = dist.select_device(device)
         precision = dist.inference_dtype(target, dtype)
         checkpoint = load_checkpoint(find_weights(weights))
-        network = build_from_checkpoint(checkpoint).to(target).eval()
+        network = fold_for_inference(build_from_checkpoint(checkpoint)).to(target)
         if compile:
             network = torch.compile(network)
         return cls(network, target, precision, window or checkpoint.image_size, **options)
@@ -154,21 +155,12 @@ class Predictor:
             needed.add(SEGMENTATION)
         rgb = picture.rgb()
         found = self._gather(rgb, [task for task in TASKS if task in needed], threshold, progress)
-        results: dict[str, Result] = {}
-        for task in tasks:
-            if task == REMOVAL:
-                painted = found[REMOVAL]
-                by_text = composite == "segmentation"
-                changed = found[SEGMENTATION][1] if by_text else _difference(rgb, painted)
-                mask = change_mask(changed, allowed)
-                results[task] = TextRemoval(blend(picture, painted, mask), mask, picture)
-            elif task == SEGMENTATION:
-                results[task] = TextSegmentation(*found[task], picture)
-            else:
-                classes, scores = found[task]
-                regions = find_regions(classes, scores, min_area)
-                results[task] = TamperingDetection(classes, scores, regions, picture)
-        return results
+        makers = {
+            REMOVAL: lambda: _removal(picture, rgb, found, composite, allowed),
+            SEGMENTATION: lambda: TextSegmentation(*found[SEGMENTATION], picture),
+            DETECTION: lambda: _detection(picture, *found[DETECTION], min_area),
+        }
+        return {task: makers[task]() for task in tasks}
 
     def remove_text(
         self,
@@ -320,6 +312,25 @@ class Predictor:
             return outputs.clamp(0, 1)
 
         return predict
+
+
+def _removal(
+    picture: Picture,
+    rgb: np.ndarray,
+    found: dict[str, Any],
+    composite: str,
+    allowed: np.ndarray | None,
+) -> TextRemoval:
+    by_text = composite == "segmentation"
+    changed = found[SEGMENTATION][1] if by_text else _difference(rgb, found[REMOVAL])
+    mask = change_mask(changed, allowed)
+    return TextRemoval(blend(picture, found[REMOVAL], mask), mask, picture)
+
+
+def _detection(
+    picture: Picture, classes: np.ndarray, scores: np.ndarray, min_area: int
+) -> TamperingDetection:
+    return TamperingDetection(classes, scores, find_regions(classes, scores, min_area), picture)
 
 
 def _check_arguments(tasks: Sequence[str], composite: str, threshold: float) -> None:
