@@ -14,7 +14,7 @@ from tqdm import tqdm
 
 from models import TASKS
 from models.predictions import TamperingDetection, TextRemoval, TextSegmentation
-from models.predictor import COMPOSITES, DIFFERENCE, MODES, THRESHOLD, Predictor
+from models.predictor import COMPOSITES, DIFFERENCE, MIN_AREA, MODES, THRESHOLD, Predictor
 from utils.cli import Parser, parse_bool, run
 from utils.files import write_json
 from utils.inputs import Input, collect_inputs
@@ -79,7 +79,12 @@ def _add_task_options(group: argparse._ArgumentGroup) -> None:
     )
     add("--threshold", type=float, default=THRESHOLD, help="above it a pixel is text")
     add("--cutout", type=parse_bool, default=False, help="write the text on a clear ground too")
-    add("--min_area", type=int, default=16, help="smaller tampering regions are not listed, pixels")
+    add(
+        "--min_area",
+        type=int,
+        default=MIN_AREA,
+        help="smaller tampering regions are not listed, pixels",
+    )
 
 
 def _add_machine_options(group: argparse._ArgumentGroup) -> None:

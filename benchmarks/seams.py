@@ -1,6 +1,5 @@
 """Error where windows meet: `python -m benchmarks.seams`, by the target and beside no windows."""
 
-import argparse
 from dataclasses import dataclass
 from itertools import pairwise
 from pathlib import Path
@@ -69,7 +68,7 @@ def main() -> None:
     add("--configs", type=Path, nargs="+", default=[Path(name) for name in CONFIGS])
     add("--weights", help="default: pretrained/upocr_nano.safetensors")
     add("--window", type=int, help="default: of the training images")
-    args: argparse.Namespace = parser.parse_args()
+    args = parser.parse_args()
     model = Predictor.from_pretrained(args.weights, "cpu", window=args.window)
     print(
         f"window {model.window}, overlap {tiling.OVERLAP}, mean absolute error to the target (0-1)"
