@@ -9,6 +9,8 @@ from torch import Tensor, nn
 from torch.utils.checkpoint import checkpoint
 from torchvision.ops import StochasticDepth
 
+from models.attention import attend, attend_shifted
+
 MASKED = -100.0  # added to the logits of two tokens that the shift made neighbours
 MAX_LOGIT_SCALE = 100.0
 
@@ -94,7 +96,7 @@ class WindowAttention(nn.Module):
         """windows: (B * rows * columns, N, C), grid: (rows, columns) -> same shape."""
         q, k, v = self._project(windows)
         biases = self._position_biases(v.dtype)
-        x = _attend_shifted(q, k, v, biases, grid) if self.shift else _attend(q, k, v, *biases)
+        x = attend_shifted(q, k, v, biases, grid) if self.shift else attend(q, k, v, *biases)
         return self.proj(x.transpose(1, 2).flatten(2))  # (BW, N, C)
 
     def _project(self, windows: Tensor) -> tuple[Tensor, Tensor, Tensor]:
@@ -136,41 +138,6 @@ class WindowAttention(nn.Module):
         bias = bias.unflatten(1, self.relative_position_index.shape)[None]  # (1, heads, N, N)
         masks = self.shift_masks[:, None] * MASKED if self.shift else ()  # (3, 1, N, N)
         return [bias.to(dtype), *((bias + mask).to(dtype) for mask in masks)]
-
-
-def _attend(q: Tensor, k: Tensor, v: Tensor, bias: Tensor) -> Tensor:
-    """(BW, heads, N, D) each, bias (1, heads, N, N) -> (BW, heads, N, D)."""
-    if bias.requires_grad and q.device.type == "cpu":
-        # No fused kernel there gives a bias its gradient, and what stands in for it is slower.
-        return torch.softmax(q @ k.transpose(-2, -1) + bias, dim=-1) @ v
-    return F.scaled_dot_product_attention(q, k, v, attn_mask=bias, scale=1.0)
-
-
-def _attend_shifted(
-    q: Tensor, k: Tensor, v: Tensor, biases: list[Tensor], grid: tuple[int, int]
-) -> Tensor:
-    """Attention where the last row and the last column of windows are cut, (BW, heads, N, D) ->
-    same.
-
-    One call for each kind of window with one bias for all its windows: a bias for every window of
-    the map, as it is usually written, would take far more memory and depend on the size of the map.
-    """
-    q, k, v = (x.unflatten(0, (-1, *grid)) for x in (q, k, v))  # (B, rows, columns, heads, N, D)
-    uncut, last_row, last_column, corner = biases
-
-    def part(rows: slice, columns: slice, bias: Tensor) -> Tensor:
-        windows = [x[:, rows, columns] for x in (q, k, v)]
-        out = _attend(*(x.flatten(0, 2) for x in windows), bias)
-        return out.unflatten(0, windows[0].shape[:3])
-
-    def row_of_windows(rows: slice, inner: Tensor, last: Tensor) -> Tensor:
-        end = part(rows, slice(-1, None), last)
-        return torch.cat((part(rows, slice(-1), inner), end), 2) if grid[1] > 1 else end
-
-    end = row_of_windows(slice(-1, None), last_row, corner)
-    if grid[0] > 1:
-        end = torch.cat((row_of_windows(slice(-1), uncut, last_column), end), 1)
-    return end.flatten(0, 2)
 
 
 class Mlp(nn.Module):
