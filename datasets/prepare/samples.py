@@ -30,8 +30,8 @@ GLYPH, EFFECT, ILLEGIBLE = 100, 200, 255  # values of TextSeg's label files
 _MASK_MARGIN = 2  # pixels around a word in the removal mask, as annotators leave them
 # Shares that make about as much forged text as genuine: of a minority, a network trained with a
 # plain regression loss would learn to call all of it genuine first.
-_FORGED_WORDS = (0.5, 1.0)  # least and greatest share of a photograph's words to forge
-_HONEST = 0.1  # share of photographs without a forgery
+_FORGED_WORDS = (0.95, 1.0)  # least and greatest share of a photograph's words to forge
+_HONEST = 0.05  # share of photographs without a forgery
 
 
 @dataclass(frozen=True)
@@ -163,8 +163,8 @@ def detection_sample(rng: np.random.Generator, materials: Materials) -> Detectio
     workshop.picture = before.copy()
     # A photograph without forgeries keeps the look-alikes: they are what it must not be blamed for.
     honest = coin(rng, _HONEST)
-    forgeries = [] if honest else [forge(workshop, kind, word) for kind, word in plans]
-    forgeries = [forgery for forgery in forgeries if forgery]
+    found = [] if honest else [_first_forgery(workshop, kinds, word) for kinds, word in plans]
+    forgeries = [forgery for forgery in found if forgery]
     quality = int(between(rng, 70, 97))
     boxes = _boxes(scene, forgeries)
     record = _record(scene, camera, _remaining(scene.words, forgeries)) | {
@@ -174,8 +174,8 @@ def detection_sample(rng: np.random.Generator, materials: Materials) -> Detectio
     return DetectionSample(workshop.picture, before, boxes, quality, record)
 
 
-def _plan_forgeries(workshop: Workshop) -> list[tuple[str, SceneWord]]:
-    """Words to forge and the kind of each; a twin of every kind is added to the scene."""
+def _plan_forgeries(workshop: Workshop) -> list[tuple[list[str], SceneWord]]:
+    """Words to forge, with the kinds to try in turn; a twin of every kind is added to the scene."""
     rng = workshop.rng
     words = [word for word in workshop.scene.words if can_be_forged(word)]
     count = math.ceil(between(rng, *_FORGED_WORDS) * len(words))
@@ -183,11 +183,22 @@ def _plan_forgeries(workshop: Workshop) -> list[tuple[str, SceneWord]]:
     kinds = [pick(rng, tuple(FORGERS)) for _ in order]
     models = {kind: words[place] for kind, place in reversed(list(zip(kinds, order, strict=True)))}
     imitated = [kind for kind, word in models.items() if add_twin(workshop, kind, word)]
+    if len(order) and not imitated:
+        # None of their twins found room: any other that does.
+        others = rng.permutation([kind for kind in FORGERS if kind not in models]).tolist()
+        imitated = [kind for kind in others if add_twin(workshop, kind, words[order[0]])][:1]
     if not imitated:
         return []
-    # A kind whose twin found no room gives way to one that has a twin.
-    kinds = [kind if kind in imitated else pick(rng, imitated) for kind in kinds]
-    return [(kind, words[place]) for kind, place in zip(kinds, order, strict=True)]
+    # A kind whose twin found no room, or that cannot be done here, gives way to one with a twin.
+    return [
+        (sorted(rng.permutation(imitated).tolist(), key=lambda other: other != kind), words[place])
+        for kind, place in zip(kinds, order, strict=True)
+    ]
+
+
+def _first_forgery(workshop: Workshop, kinds: Sequence[str], word: SceneWord) -> Forgery | None:
+    """The forgery of a word by the first of the kinds for which there is room."""
+    return next(filter(None, (forge(workshop, kind, word) for kind in kinds)), None)
 
 
 def _remaining(words: Sequence[SceneWord], forgeries: Sequence[Forgery]) -> list[SceneWord]:
