@@ -9,7 +9,7 @@ from small_run import ROOT
 import main
 import predict
 from datasets.prepare import check, scut_enstext, synthesize
-from eval import contact_sheet
+from eval import baselines, contact_sheet
 from eval.text_removal import evaluation
 from utils import export
 
@@ -18,6 +18,7 @@ PARSERS = {
     "main.py": main.build_parser,
     "predict.py": predict.build_parser,
     "eval/text_removal/evaluation.py": evaluation.build_parser,
+    "eval.baselines": baselines.build_parser,
     "eval.contact_sheet": contact_sheet.build_parser,
     "datasets.prepare.check": check.build_parser,
     "datasets.prepare.scut_enstext": scut_enstext.build_parser,
