@@ -1,11 +1,14 @@
-"""Lateral connections folded for inference: four convolutions without activations become two."""
+"""A model folded for inference: fewer convolutions, and nothing computed from weights alone."""
 
 import copy
+import math
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from models.attention import attend, attend_shifted
+from models.swin import MAX_LOGIT_SCALE, SwinBlock, WindowAttention, cosine_heads
 from models.upocr import UPOCR
 
 
@@ -42,14 +45,58 @@ class FoldedLateral(nn.Module):
         return F.conv2d(x, self.wide, self.wide_bias, padding=1)
 
 
-def fold_for_inference(model: UPOCR) -> UPOCR:
-    """A copy of the model in evaluation mode with folded lateral connections.
+class FoldedAttention(nn.Module):
+    """Window attention with its position biases, its scale and its bias of q, k and v at hand.
+
+    Args:
+        attention: whose weights are used.
+        dtype: of the position biases.
+    """
+
+    scale: Tensor
+    biases: Tensor
+
+    def __init__(self, attention: WindowAttention, dtype: torch.dtype) -> None:
+        super().__init__()
+        self.shift = attention.shift
+        self.proj = attention.proj
+        dim = attention.qkv.in_features
+        self.qkv = nn.Linear(dim, 3 * dim, device="meta")
+        self.qkv.weight = attention.qkv.weight
+        no_bias = torch.zeros_like(attention.q_bias)  # of the keys
+        self.qkv.bias = nn.Parameter(torch.cat((attention.q_bias, no_bias, attention.v_bias)))
+        scale = attention.logit_scale.clamp(max=math.log(MAX_LOGIT_SCALE)).exp()
+        self.register_buffer("scale", scale)
+        self.register_buffer("biases", torch.stack(attention.compute_biases(dtype)))
+
+    def forward(self, windows: Tensor, grid: tuple[int, int]) -> Tensor:
+        """windows: (B * rows * columns, N, C), grid: (rows, columns) -> same shape."""
+        q, k, v = cosine_heads(self.qkv(windows), self.scale)
+        biases = list(self.biases)
+        x = attend_shifted(q, k, v, biases, grid) if self.shift else attend(q, k, v, *biases)
+        return self.proj(x.transpose(1, 2).flatten(2))
+
+
+@torch.no_grad()
+def fold_for_inference(model: UPOCR, dtype: torch.dtype = torch.float32) -> UPOCR:
+    """A copy of the model in evaluation mode, for prediction alone.
 
     Its outputs are those of the model up to rounding; its parameters are no longer those of
     checkpoints.
+
+    Args:
+        model: stays as it is.
+        dtype: of the weights of its matrix products, for use under an autocast of the same type,
+            which then has nothing left to convert; the rest, as normalisation, stays in float32.
     """
-    folded = copy.deepcopy(model).eval()
+    folded = copy.deepcopy(model).eval().requires_grad_(False)
     laterals = folded.decoder.lateral_connection_list
     for index, lateral in enumerate(laterals):
         laterals[index] = FoldedLateral(lateral)
+    for module in folded.modules():
+        if isinstance(module, SwinBlock):
+            module.attn = FoldedAttention(module.attn, dtype)
+    for module in folded.modules():
+        if isinstance(module, nn.Linear | nn.Conv2d | FoldedLateral):
+            module.to(dtype)
     return folded

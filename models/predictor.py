@@ -119,7 +119,8 @@ class Predictor:
         target = dist.select_device(device)
         precision = dist.inference_dtype(target, dtype)
         checkpoint = load_checkpoint(find_weights(weights))
-        network = fold_for_inference(build_from_checkpoint(checkpoint)).to(target)
+        model = build_from_checkpoint(checkpoint)
+        network = fold_for_inference(model, precision or torch.float32).to(target)
         if compile:
             network = torch.compile(network)
         return cls(network, target, precision, window or checkpoint.image_size, **options)

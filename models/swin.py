@@ -51,6 +51,15 @@ def shift_masks(window_size: int, shift: int) -> Tensor:
     return regions[:, :, None] != regions[:, None, :]
 
 
+def cosine_heads(qkv: Tensor, scale: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+    """qkv (BW, N, 3C), scale (heads, 1, 1) -> query, key, value (BW, heads, N, D); q @ k are the
+    scaled cosines.
+    """
+    q, k, v = qkv.unflatten(-1, (3, len(scale), -1)).permute(2, 0, 3, 1, 4)
+    q = F.normalize(q, dim=-1) * scale
+    return q.to(v.dtype), F.normalize(k, dim=-1).to(v.dtype), v
+
+
 class WindowAttention(nn.Module):
     """Scaled cosine attention with a continuous log-spaced position bias inside square windows.
 
@@ -94,35 +103,27 @@ class WindowAttention(nn.Module):
 
     def forward(self, windows: Tensor, grid: tuple[int, int]) -> Tensor:
         """windows: (B * rows * columns, N, C), grid: (rows, columns) -> same shape."""
-        q, k, v = self._project(windows)
+        no_bias = torch.zeros_like(self.q_bias)  # of the keys
+        bias = torch.cat((self.q_bias, no_bias, self.v_bias))
+        scale = self.logit_scale.clamp(max=math.log(MAX_LOGIT_SCALE)).exp()
+        q, k, v = cosine_heads(F.linear(windows, self.qkv.weight, bias), scale)
         biases = self._position_biases(v.dtype)
         x = attend_shifted(q, k, v, biases, grid) if self.shift else attend(q, k, v, *biases)
         return self.proj(x.transpose(1, 2).flatten(2))  # (BW, N, C)
 
-    def _project(self, windows: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-        """(BW, N, C) -> query, key, value (BW, heads, N, D); q @ k are the scaled cosines."""
-        no_bias = torch.zeros_like(self.q_bias)  # of the keys
-        bias = torch.cat((self.q_bias, no_bias, self.v_bias))
-        qkv = F.linear(windows, self.qkv.weight, bias)
-        q, k, v = qkv.unflatten(-1, (3, self.num_heads, -1)).permute(2, 0, 3, 1, 4)
-        scale = self.logit_scale.clamp(max=math.log(MAX_LOGIT_SCALE)).exp()
-        q = F.normalize(q, dim=-1) * scale
-        return q.to(v.dtype), F.normalize(k, dim=-1).to(v.dtype), v
-
     def _position_biases(self, dtype: torch.dtype) -> list[Tensor]:
-        """Additive biases (1, heads, N, N), of uncut windows and of the kinds of cut ones.
+        """`compute_biases`, once and then kept while gradients are off.
 
-        Computed once and kept while gradients are off; a change of the weights, the device or the
-        type renews them.
+        A change of the weights, the device or the type renews them.
         """
         if torch.is_grad_enabled() or torch.compiler.is_compiling():
-            return self._compute_biases(dtype)
+            return self.compute_biases(dtype)
         weights = [parameter for _, parameter in self.cpb_mlp.named_parameters()]
         # Tensors made in inference mode count no versions: nor can they change outside of it.
         versions = [None if p.is_inference() else p._version for p in weights]
         key = (dtype, *((p.data_ptr(), p.device) for p in weights), *versions)
         if self._cached_bias is None or self._cached_bias[0] != key:
-            self._cached_bias = (key, self._compute_biases(dtype))
+            self._cached_bias = (key, self.compute_biases(dtype))
         return self._cached_bias[1]
 
     def train(self, mode: bool = True) -> "WindowAttention":
@@ -132,7 +133,8 @@ class WindowAttention(nn.Module):
         self._cached_bias = None
         return super().train(mode)
 
-    def _compute_biases(self, dtype: torch.dtype) -> list[Tensor]:
+    def compute_biases(self, dtype: torch.dtype) -> list[Tensor]:
+        """Additive biases (1, heads, N, N): uncut; shifted also last row, last column, corner."""
         table = 16 * torch.sigmoid(self.cpb_mlp(self.relative_coords_table).flatten(0, 2))
         bias = table.t().index_select(1, self.relative_position_index.flatten())
         bias = bias.unflatten(1, self.relative_position_index.shape)[None]  # (1, heads, N, N)
@@ -196,20 +198,26 @@ class SwinBlock(nn.Module):
         side = self.window_size
         # Official: zero tokens that fill the last windows take part in attention; timm shrinks the
         # window instead.
-        x = F.pad(x, (0, 0, 0, -width % side, 0, -height % side))
-        grid = (x.shape[1] // side, x.shape[2] // side)
+        grid = rows, columns = -(-height // side), -(-width // side)
+        x = F.pad(x, (0, 0, 0, columns * side - width, 0, rows * side - height))
         if self.shift:
             x = x.roll((-self.shift, -self.shift), (1, 2))
         x = self.attn(window_partition(x, side), grid)
         x = window_reverse(x, side, grid)
         if self.shift:
             x = x.roll((self.shift, self.shift), (1, 2))
+        if torch.compiler.is_compiling():
+            # As one gather, whose strides are the same for all sizes: no guard on the padding.
+            places = [torch.arange(n, device=x.device) for n in (height, width)]
+            return x[:, places[0][:, None], places[1]]
         return x[:, :height, :width]
 
 
 def window_partition(x: Tensor, side: int) -> Tensor:
     """(B, H, W, C), H and W multiples of `side` -> (B * rows * columns, side * side, C)."""
-    x = x.unflatten(2, (-1, side)).unflatten(1, (-1, side))  # (B, rows, side, columns, side, C)
+    rows, columns = x.shape[1] // side, x.shape[2] // side
+    x = x.unflatten(2, (columns, side)).unflatten(1, (rows, side))
+    # (B, rows, side, columns, side, C)
     return x.transpose(2, 3).flatten(3, 4).flatten(0, 2)
 
 

@@ -1,4 +1,4 @@
-"""Folding the lateral connections changes how they are computed, not what."""
+"""Folding and compiling change how a model is computed, not what."""
 
 import pytest
 import torch
@@ -31,3 +31,80 @@ def test_folded_model_paints_the_same():
     kept = model.state_dict()
     assert all(torch.equal(value, kept[name]) for name, value in before.items())
     assert folded.architecture == model.architecture
+
+
+@pytest.mark.parametrize("shape", [(2, 3, 64, 96), (1, 3, 288, 320)])
+@torch.no_grad()
+def test_bfloat16_weights_paint_what_autocast_paints(shape):
+    torch.manual_seed(0)
+    model = build_upocr("upocr_nano", scratch_init=False).eval()
+    images = torch.rand(shape)
+    exact = model(images, [TASKS] * len(images))[-1]
+    folded = fold_for_inference(model, torch.bfloat16)
+    with torch.autocast("cpu", dtype=torch.bfloat16):
+        usual, found = (m(images, [TASKS] * len(images))[-1].float() for m in (model, folded))
+    error, accepted = ((x - exact).square().mean().sqrt() for x in (found, usual))
+    assert error <= 1.1 * accepted
+    for name, parameter in folded.named_parameters():
+        narrow = "norm" not in name and "task_embedding" not in name
+        assert parameter.dtype == (torch.bfloat16 if narrow else torch.float32), name
+
+
+class CountingBackend:
+    """Counts what dynamo hands to a compiler, and compiles nothing."""
+
+    def __init__(self):
+        self.graphs = 0
+
+    def __call__(self, graph, inputs):
+        self.graphs += 1
+        return graph.forward
+
+
+@pytest.fixture
+def fresh_dynamo():
+    torch._dynamo.reset()
+    yield
+    torch._dynamo.reset()
+
+
+@pytest.mark.usefixtures("fresh_dynamo")
+@pytest.mark.parametrize("training", [False, True])
+def test_compiles_to_one_graph(training):
+    model = build_upocr("upocr_nano").train(training)
+    if not training:
+        model = fold_for_inference(model)
+    count = CountingBackend()
+    with torch.set_grad_enabled(training):
+        outputs = torch.compile(model, backend=count, fullgraph=True)(
+            torch.rand(3, 3, 64, 96), TASKS
+        )
+    assert count.graphs == 1
+    assert outputs[-1].requires_grad == training
+
+
+@pytest.mark.usefixtures("fresh_dynamo")
+@torch.no_grad()
+def test_dynamic_shapes_compile_once():
+    # From three windows a side on; maps of one or two are cases of their own, as always in dynamo.
+    folded = fold_for_inference(build_upocr("upocr_nano"))
+    count = CountingBackend()
+    compiled = torch.compile(folded, backend=count, fullgraph=True, dynamic=True)
+    for batch, height, width in ((2, 544, 576), (3, 608, 544), (2, 576, 768)):
+        images = torch.rand(batch, 3, height, width)
+        rows = torch.arange(batch) % len(TASKS)
+        torch.testing.assert_close(compiled(images, rows)[-1], folded(images, rows)[-1])
+        assert count.graphs == 1, (batch, height, width)
+
+
+@pytest.mark.usefixtures("fresh_dynamo")
+@torch.no_grad()
+def test_compiled_model_paints_the_same():
+    torch.manual_seed(0)
+    short = {"enc_depths": [2, 1, 1, 1], "dec_depths": [1, 1, 1, 2, 1]}
+    folded = fold_for_inference(build_upocr("upocr_nano", scratch_init=False, **short))
+    images = torch.rand(2, 3, 96, 64)
+    for one, other in zip(
+        folded(images, [TASKS] * 2), torch.compile(folded)(images, [TASKS] * 2), strict=True
+    ):
+        torch.testing.assert_close(one, other, rtol=1e-4, atol=1e-5)
