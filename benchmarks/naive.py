@@ -1,0 +1,67 @@
+"""A peer to compare with: the same network, its attention written as the paper's formulas."""
+
+import copy
+import math
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from models.swin import MASKED, MAX_LOGIT_SCALE, SwinBlock, WindowAttention, window_partition
+from models.upocr import UPOCR
+
+
+class NaiveAttention(nn.Module):
+    """Window attention as usually written: no fused kernel, and nothing kept between calls.
+
+    Args:
+        attention: whose weights are used.
+    """
+
+    def __init__(self, attention: WindowAttention) -> None:
+        super().__init__()
+        self.inner = attention
+
+    def forward(self, windows: Tensor, grid: tuple[int, int]) -> Tensor:
+        """windows: (B * rows * columns, N, C), grid: (rows, columns) -> same shape."""
+        inner = self.inner
+        count, tokens, dim = windows.shape
+        bias = torch.cat((inner.q_bias, torch.zeros_like(inner.q_bias), inner.v_bias))
+        qkv = F.linear(windows, inner.qkv.weight, bias)
+        qkv = qkv.reshape(count, tokens, 3, inner.num_heads, -1).permute(2, 0, 3, 1, 4)
+        q, k, v = qkv.unbind(0)  # (BW, heads, N, D)
+        cosines = F.normalize(q, dim=-1) @ F.normalize(k, dim=-1).transpose(-2, -1)
+        scores = cosines * inner.logit_scale.clamp(max=math.log(MAX_LOGIT_SCALE)).exp()
+        scores = scores + self._position_bias()
+        if inner.shift:
+            mask = self._mask(grid)  # (rows * columns, N, N)
+            scores = scores.unflatten(0, (-1, len(mask))) + mask[:, None]
+            scores = scores.flatten(0, 1)
+        attended = torch.softmax(scores, dim=-1).to(v.dtype) @ v
+        return inner.proj(attended.transpose(1, 2).reshape(count, tokens, dim))
+
+    def _position_bias(self) -> Tensor:
+        inner = self.inner
+        table = inner.cpb_mlp(inner.relative_coords_table).flatten(0, 2)
+        index = inner.relative_position_index
+        bias = table[index.flatten()].unflatten(0, index.shape)  # (N, N, heads)
+        return 16 * torch.sigmoid(bias.permute(2, 0, 1).contiguous())
+
+    def _mask(self, grid: tuple[int, int]) -> Tensor:
+        side, shift = self.inner.window_size, self.inner.shift
+        spans = []
+        for cells in grid:
+            place = torch.arange(cells * side)
+            spans.append((place >= (cells - 1) * side).long() + (place >= cells * side - shift))
+        regions = (3 * spans[0][:, None] + spans[1]).float()  # (H, W)
+        of_token = window_partition(regions[None, :, :, None], side)  # (windows, N, 1)
+        return (of_token != of_token.transpose(1, 2)) * MASKED
+
+
+def naive_copy(model: UPOCR) -> UPOCR:
+    """A copy of the model with `NaiveAttention`; outputs are equal up to rounding."""
+    naive = copy.deepcopy(model)
+    for block in naive.modules():
+        if isinstance(block, SwinBlock):
+            block.attn = NaiveAttention(block.attn)
+    return naive

@@ -1,0 +1,66 @@
+"""Benchmarks measure what they say: the peers compute the same, and memory is accounted for."""
+
+import pytest
+import torch
+from torch._subclasses.fake_tensor import FakeTensorMode
+
+from benchmarks.measure import interleave, table
+from benchmarks.memory import saved_bytes, without_contents
+from benchmarks.naive import naive_copy
+from benchmarks.training import make_step, random_batches
+from models import TASKS, build_upocr
+from models.criterion import build_criterion
+from models.vgg import build_vgg16
+
+
+def test_naive_peer_computes_the_same():
+    torch.manual_seed(0)
+    model = build_upocr("upocr_nano", scratch_init=False)  # with open lateral connections
+    for parameter in model.parameters():
+        parameter.data.add_(0.02 * torch.randn_like(parameter))
+    naive = naive_copy(model)
+    images = torch.rand(3, 3, 160, 96)
+    found = []
+    for network in (model, naive):
+        outputs = network(images, TASKS)
+        outputs[-1].square().sum().backward()
+        gradients = [p.grad.clone() for p in network.parameters() if p.grad is not None]
+        found.append((outputs, gradients))
+    for one, other in zip(*(part for part, _ in found), strict=True):
+        torch.testing.assert_close(one, other, rtol=1e-4, atol=1e-5)
+    for one, other in zip(*(gradients for _, gradients in found), strict=True):
+        torch.testing.assert_close(one, other, rtol=1e-2, atol=1e-3 * other.abs().max().item())
+
+
+@pytest.mark.parametrize("checkpointed", [False, True])
+def test_accounting_without_contents_is_that_of_a_real_step(checkpointed):
+    model = build_upocr("upocr_nano").train()
+    criterion = build_criterion(build_vgg16("random"))
+    options = (1, 64, torch.float32, checkpointed)
+    real = saved_bytes(model, criterion, *options)
+    mode = FakeTensorMode()
+    for module in (model, criterion):
+        without_contents(module, mode)
+    with mode:
+        assert saved_bytes(model, criterion, *options) == real
+
+
+def test_every_kind_of_step_takes_the_same_step():
+    losses = {}
+    for kind in ("naive", "ours", "ours, checkpointed"):
+        step = make_step("upocr_nano", kind, torch.float32, "none", random_batches(64, 1))
+        losses[kind] = [step() for _ in range(2)]
+    for kind, found in losses.items():
+        assert found == pytest.approx(losses["ours"], rel=1e-4), kind
+
+
+def test_variants_take_turns():
+    order = []
+    seconds = interleave({name: lambda n=name: order.append(n) for name in "ab"}, 2, warmup=1)
+    assert order == list("ababab")
+    assert {name: len(times) for name, times in seconds.items()} == {"a": 2, "b": 2}
+
+
+def test_table_lines_up():
+    rows = [{"name": "x", "value": 1234.5}, {"name": "longer", "value": None}]
+    assert table(rows).split("\n") == ["name    value", "x        1234", "longer      -"]
