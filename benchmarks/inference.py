@@ -2,6 +2,7 @@
 
 import copy
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -43,22 +44,37 @@ def useful_gflop(network: nn.Module, image: Tensor) -> float:
     return counter.get_total_flops() / 1e9
 
 
-def variants(variant: str, side: int, compiled: bool) -> dict[str, Call]:
-    """What is compared, by name: networks in both types, each on one image and for one task."""
+def variants(variant: str, side: int, compiled: bool) -> dict[str, Callable[[], Call]]:
+    """What is compared, by name: builders of networks, each for one image and one task."""
+    image = torch.rand(1, 3, side, side)
+    ways: dict[str, Callable[[], Call]] = {}
+    for name, dtype in DTYPES.items():
+        build = partial(_build, variant, dtype, image)
+        ways[f"{name}  {NAIVE}"] = partial(build, naive=True)
+        ways[f"{name}  ours, eager"] = build
+        if compiled:
+            ways[f"{name}  ours, compiled"] = partial(build, compiled=True)
+    ways["float32  ours, three tasks"] = partial(
+        _build, variant, torch.float32, image, tasks=[TASKS]
+    )
+    return ways
+
+
+def _build(
+    variant: str,
+    dtype: torch.dtype,
+    image: Tensor,
+    *,
+    naive: bool = False,
+    compiled: bool = False,
+    tasks: Any = TASKS[:1],
+) -> Call:
     torch.manual_seed(0)
     model = build_upocr(variant, scratch_init=True).eval()
-    image = torch.rand(1, 3, side, side)
-    calls: dict[str, Call] = {}
-    for name, dtype in DTYPES.items():
-        half = dtype if dtype != torch.float32 else None
-        folded = fold_for_inference(model, dtype)
-        calls[f"{name}  {NAIVE}"] = _caller(naive_copy(model), image, half)
-        calls[f"{name}  ours, eager"] = _caller(folded, image, half)
-        if compiled:
-            calls[f"{name}  ours, compiled"] = _caller(torch.compile(folded), image, half)
-    folded = fold_for_inference(model)
-    calls["float32  ours, three tasks"] = _caller(folded, image, tasks=[TASKS])
-    return calls
+    network: nn.Module = naive_copy(model) if naive else fold_for_inference(model, dtype)
+    if compiled:
+        network = torch.compile(network)
+    return _caller(network, image, dtype if dtype != torch.float32 else None, tasks)
 
 
 def _caller(
@@ -78,7 +94,9 @@ def compare(variant: str, side: int, compiled: bool, repeats: int, rates: dict) 
     """The main table."""
     model = build_upocr(variant).eval()
     gflop = useful_gflop(naive_copy(model), torch.rand(1, 3, side, side))
-    seconds = interleave(variants(variant, side, compiled), repeats, warmup=2)
+    calls = {name: build() for name, build in variants(variant, side, compiled).items()}
+    seconds = interleave(calls, repeats, warmup=2)
+    calls.clear()
     naive = {name: median(seconds[f"{name}  {NAIVE}"]) for name in DTYPES}
     rows = []
     for name, times in seconds.items():
@@ -99,7 +117,7 @@ def compare(variant: str, side: int, compiled: bool, repeats: int, rates: dict) 
 
 @torch.inference_mode()
 def _peak(variant: str, side: int, compiled: bool, name: str) -> float:
-    variants(variant, side, compiled)[name]()
+    variants(variant, side, compiled)[name]()()
     return peak_gib()
 
 

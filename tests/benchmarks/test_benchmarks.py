@@ -4,7 +4,7 @@ import pytest
 import torch
 from torch._subclasses.fake_tensor import FakeTensorMode
 
-from benchmarks.measure import interleave, table
+from benchmarks.measure import in_fresh_process, interleave, peak_gib, table
 from benchmarks.memory import saved_bytes, without_contents
 from benchmarks.naive import naive_copy
 from benchmarks.training import make_step, random_batches
@@ -52,6 +52,12 @@ def test_every_kind_of_step_takes_the_same_step():
         losses[kind] = [step() for _ in range(2)]
     for kind, found in losses.items():
         assert found == pytest.approx(losses["ours"], rel=1e-4), kind
+
+
+def test_peak_of_a_fresh_process_is_its_own():
+    held = torch.ones(2**28)  # 1 GiB, that the other process does not have
+    ours, theirs = peak_gib(), in_fresh_process(peak_gib)
+    assert theirs < ours - 0.5 * held.nbytes / 2**30
 
 
 def test_variants_take_turns():
