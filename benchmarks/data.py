@@ -8,7 +8,7 @@ from typing import Any
 import torch
 from PIL import Image
 
-from benchmarks.measure import gemm_rates, print_machine, report, write_json
+from benchmarks.measure import print_machine, report, write_json
 from datasets import MultiTaskLoader, TextDataset, build_dataset
 from utils.cli import Parser, run
 
@@ -89,8 +89,7 @@ def main() -> None:
     args = parser.parse_args()
     torch.set_num_threads(1)  # as in a worker of the loader
     datasets = [build_dataset(path, args.side, args.data_root) for path in args.configs]
-    rates = gemm_rates()
-    print_machine(rates)
+    rates = print_machine()
     write_json(args.json, rates, measure(datasets, args.samples, args.workers))
 
 

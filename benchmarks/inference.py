@@ -14,7 +14,6 @@ from torchvision.models.swin_transformer import SwinTransformerBlockV2
 
 from benchmarks.measure import (
     DTYPES,
-    gemm_rates,
     in_fresh_process,
     interleave,
     median,
@@ -174,8 +173,7 @@ def main() -> None:
     add("--json", type=Path, help="write the figures to this file")
     args = parser.parse_args()
     torch.set_num_threads(args.num_threads)
-    rates = gemm_rates()
-    print_machine(rates)
+    rates = print_machine()
     reports = [
         compare(args.variant, args.side, args.compile, args.repeats, rates),
         compare_stages(args.repeats),

@@ -141,15 +141,16 @@ def report(title: str, rows: list[dict[str, Any]], facts: dict[str, Any]) -> dic
     return {"title": title, "rows": rows, **facts}
 
 
-def print_machine(rates: dict[str, float]) -> None:
-    """The head of a report."""
-    facts = machine()
+def print_machine() -> dict[str, float]:
+    """Measure `gemm_rates` and print them as the head of a report; returns them."""
+    facts, rates = machine(), gemm_rates()
     print(
         f"{facts['processor']}, {facts['threads']} threads of {os.cpu_count()}, "
         f"{facts['instructions']}, torch {facts['torch']}; GEMM "
         + ", ".join(f"{name} {rate:.0f} GFLOP/s" for name, rate in rates.items()),
         flush=True,
     )
+    return rates
 
 
 def write_json(path: Path | None, rates: dict[str, float], reports: list[dict]) -> None:

@@ -1,13 +1,12 @@
 """A peer to compare with: the same network, its attention written as the paper's formulas."""
 
 import copy
-import math
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from models.swin import MASKED, MAX_LOGIT_SCALE, SwinBlock, WindowAttention, window_partition
+from models.swin import MASKED, SwinBlock, WindowAttention, window_partition
 from models.upocr import UPOCR
 
 
@@ -26,13 +25,11 @@ class NaiveAttention(nn.Module):
         """windows: (B * rows * columns, N, C), grid: (rows, columns) -> same shape."""
         inner = self.inner
         count, tokens, dim = windows.shape
-        bias = torch.cat((inner.q_bias, torch.zeros_like(inner.q_bias), inner.v_bias))
-        qkv = F.linear(windows, inner.qkv.weight, bias)
+        qkv = F.linear(windows, inner.qkv.weight, inner.qkv_bias())
         qkv = qkv.reshape(count, tokens, 3, inner.num_heads, -1).permute(2, 0, 3, 1, 4)
         q, k, v = qkv.unbind(0)  # (BW, heads, N, D)
         cosines = F.normalize(q, dim=-1) @ F.normalize(k, dim=-1).transpose(-2, -1)
-        scores = cosines * inner.logit_scale.clamp(max=math.log(MAX_LOGIT_SCALE)).exp()
-        scores = scores + self._position_bias()
+        scores = cosines * inner.scale() + self._position_bias()
         if inner.shift:
             mask = self._mask(grid)  # (rows * columns, N, N)
             scores = scores.unflatten(0, (-1, len(mask))) + mask[:, None]

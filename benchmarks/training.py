@@ -9,7 +9,6 @@ from torch import nn
 
 from benchmarks.measure import (
     DTYPES,
-    gemm_rates,
     in_fresh_process,
     interleave,
     median,
@@ -137,8 +136,7 @@ def main() -> None:
     if args.data_cfg_paths:
         sets = [build_dataset(path, args.side, args.data_root) for path in args.data_cfg_paths]
         batches = lambda: MultiTaskLoader(sets, args.batch_size, 0, args.num_workers)  # noqa: E731
-    rates = gemm_rates()
-    print_machine(rates)
+    rates = print_machine()
     write_json(args.json, rates, compare(args, batches))
 
 

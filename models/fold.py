@@ -1,14 +1,12 @@
 """A model folded for inference: fewer convolutions, and nothing computed from weights alone."""
 
 import copy
-import math
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from models.attention import attend, attend_shifted
-from models.swin import MAX_LOGIT_SCALE, SwinBlock, WindowAttention, cosine_heads
+from models.swin import SwinBlock, WindowAttention, cosine_attention
 from models.upocr import UPOCR
 
 
@@ -58,23 +56,18 @@ class FoldedAttention(nn.Module):
 
     def __init__(self, attention: WindowAttention, dtype: torch.dtype) -> None:
         super().__init__()
-        self.shift = attention.shift
         self.proj = attention.proj
         dim = attention.qkv.in_features
         self.qkv = nn.Linear(dim, 3 * dim, device="meta")
         self.qkv.weight = attention.qkv.weight
-        no_bias = torch.zeros_like(attention.q_bias)  # of the keys
-        self.qkv.bias = nn.Parameter(torch.cat((attention.q_bias, no_bias, attention.v_bias)))
-        scale = attention.logit_scale.clamp(max=math.log(MAX_LOGIT_SCALE)).exp()
-        self.register_buffer("scale", scale)
+        self.qkv.bias = nn.Parameter(attention.qkv_bias())
+        self.register_buffer("scale", attention.scale())
         self.register_buffer("biases", torch.stack(attention.compute_biases(dtype)))
 
     def forward(self, windows: Tensor, grid: tuple[int, int]) -> Tensor:
         """windows: (B * rows * columns, N, C), grid: (rows, columns) -> same shape."""
-        q, k, v = cosine_heads(self.qkv(windows), self.scale)
-        biases = list(self.biases)
-        x = attend_shifted(q, k, v, biases, grid) if self.shift else attend(q, k, v, *biases)
-        return self.proj(x.transpose(1, 2).flatten(2))
+        qkv = self.qkv(windows)
+        return self.proj(cosine_attention(qkv, self.scale, list(self.biases), grid))
 
 
 @torch.no_grad()

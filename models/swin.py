@@ -51,13 +51,18 @@ def shift_masks(window_size: int, shift: int) -> Tensor:
     return regions[:, :, None] != regions[:, None, :]
 
 
-def cosine_heads(qkv: Tensor, scale: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-    """qkv (BW, N, 3C), scale (heads, 1, 1) -> query, key, value (BW, heads, N, D); q @ k are the
-    scaled cosines.
+def cosine_attention(
+    qkv: Tensor, scale: Tensor, biases: list[Tensor], grid: tuple[int, int]
+) -> Tensor:
+    """qkv (BW, N, 3C), scale (heads, 1, 1), biases as of `WindowAttention.compute_biases` -> (BW,
+    N, C).
     """
-    q, k, v = qkv.unflatten(-1, (3, len(scale), -1)).permute(2, 0, 3, 1, 4)
-    q = F.normalize(q, dim=-1) * scale
-    return q.to(v.dtype), F.normalize(k, dim=-1).to(v.dtype), v
+    q, k, v = qkv.unflatten(-1, (3, len(scale), -1)).permute(2, 0, 3, 1, 4)  # (BW, heads, N, D)
+    q = (F.normalize(q, dim=-1) * scale).to(v.dtype)
+    k = F.normalize(k, dim=-1).to(v.dtype)
+    shifted = len(biases) > 1
+    x = attend_shifted(q, k, v, biases, grid) if shifted else attend(q, k, v, *biases)
+    return x.transpose(1, 2).flatten(2)
 
 
 class WindowAttention(nn.Module):
@@ -103,13 +108,17 @@ class WindowAttention(nn.Module):
 
     def forward(self, windows: Tensor, grid: tuple[int, int]) -> Tensor:
         """windows: (B * rows * columns, N, C), grid: (rows, columns) -> same shape."""
-        no_bias = torch.zeros_like(self.q_bias)  # of the keys
-        bias = torch.cat((self.q_bias, no_bias, self.v_bias))
-        scale = self.logit_scale.clamp(max=math.log(MAX_LOGIT_SCALE)).exp()
-        q, k, v = cosine_heads(F.linear(windows, self.qkv.weight, bias), scale)
-        biases = self._position_biases(v.dtype)
-        x = attend_shifted(q, k, v, biases, grid) if self.shift else attend(q, k, v, *biases)
-        return self.proj(x.transpose(1, 2).flatten(2))  # (BW, N, C)
+        qkv = F.linear(windows, self.qkv.weight, self.qkv_bias())
+        biases = self._position_biases(qkv.dtype)
+        return self.proj(cosine_attention(qkv, self.scale(), biases, grid))
+
+    def qkv_bias(self) -> Tensor:
+        """(3C,): of queries and values; keys have none."""
+        return torch.cat((self.q_bias, torch.zeros_like(self.q_bias), self.v_bias))
+
+    def scale(self) -> Tensor:
+        """(heads, 1, 1): what the cosines are multiplied by."""
+        return self.logit_scale.clamp(max=math.log(MAX_LOGIT_SCALE)).exp()
 
     def _position_biases(self, dtype: torch.dtype) -> list[Tensor]:
         """`compute_biases`, once and then kept while gradients are off.
@@ -206,8 +215,9 @@ class SwinBlock(nn.Module):
         x = window_reverse(x, side, grid)
         if self.shift:
             x = x.roll((self.shift, self.shift), (1, 2))
-        if torch.compiler.is_compiling():
-            # As one gather, whose strides are the same for all sizes: no guard on the padding.
+        if torch.compiler.is_compiling() and not torch.is_grad_enabled():
+            # As one gather, whose strides are the same for all sizes: no guard on the padding. Its
+            # backward pass would scatter, so not in training.
             places = [torch.arange(n, device=x.device) for n in (height, width)]
             return x[:, places[0][:, None], places[1]]
         return x[:, :height, :width]
