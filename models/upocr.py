@@ -7,6 +7,7 @@ from torch import Tensor, nn
 from models.decoder import Decoder
 from models.encoder import Encoder, SwinBackbone
 from models.prompt import TaskPrompt, Tasks, task_ids
+from models.swin import Mlp
 
 STRIDE = 32  # sides of an image are multiples of it
 
@@ -210,7 +211,8 @@ def init_weights(model: UPOCR, scratch_init: bool) -> None:
                 nn.init.zeros_(norm.bias)
     prompts = model.task_prompt.task_embedding.weight
     if scratch_init:
-        _init_patches_for_scratch(model.encoder.backbone.patch_embed.proj)
+        backbone = model.encoder.backbone
+        _init_patches_for_scratch(backbone.patch_embed.proj, backbone.layers[0].blocks[0].mlp)
         nn.init.normal_(prompts)
         _init_ends_for_scratch(model.decoder)
     else:
@@ -218,12 +220,19 @@ def init_weights(model: UPOCR, scratch_init: bool) -> None:
 
 
 @torch.no_grad()
-def _init_patches_for_scratch(embedding: nn.Conv2d) -> None:
-    """Patches as their cosine transform in opponent colours, with all waves about equally strong.
+def _init_patches_for_scratch(embedding: nn.Conv2d, mlp: Mlp) -> None:
+    """Patches as their cosine transform in opponent colours, with all waves about equally strong,
+    and how strong the waves of light are whatever their sign.
 
     Photographs have little strength in fine waves, which tell strokes and the traces of tampering;
-    at random, every filter of the embedding would see mostly the mean colour of its patch.
-    Channels beyond the number of waves, 48, stay as they are.
+    at random, every filter of the embedding would see mostly the mean colour of its patch. And
+    noise, blur and compression change the strength of waves, not their mean: nothing that is linear
+    in the waves sees them. So the MLP of the first block writes magnitudes into channels that the
+    embedding leaves empty. Channels beyond these stay as they are.
+
+    Args:
+        embedding: 3 to C channels.
+        mlp: of the first block, C channels.
     """
     side = embedding.kernel_size[0]
     place, order = torch.arange(side) + 0.5, torch.arange(side)
@@ -232,10 +241,29 @@ def _init_patches_for_scratch(embedding: nn.Conv2d) -> None:
     filters = torch.einsum("kc,uy,vx->kuvcyx", colours, waves, waves).flatten(0, 2)  # (48, 3, 4, 4)
     wave = torch.cartesian_prod(order, order).float().norm(dim=1)  # (16,) number of each wave
     spread = torch.outer(COLOUR_SPREAD, (1 + 3 * wave) ** -1.3).flatten().clamp(min=LEAST_SPREAD)
-    strongest = spread.argsort(descending=True, stable=True)[: embedding.out_channels]
-    weight = (filters / spread[:, None, None, None])[strongest]
-    embedding.weight[: len(weight)] = weight
-    embedding.bias[: len(weight)] = -MEAN_COLOUR * weight.sum((1, 2, 3))
+    # The waves of light and the mean colours first; the other waves of colour where there is room.
+    light = torch.arange(1, len(wave))
+    means = torch.arange(0, len(filters), len(wave))
+    basis = torch.cat((means, light))
+    others = [n for n in spread.argsort(descending=True, stable=True).tolist() if n not in basis]
+    room = max(embedding.out_channels - len(basis) - len(light), 0)
+    kept = torch.cat((basis, torch.tensor(others[:room], dtype=torch.long)))
+    kept = kept[: embedding.out_channels]
+    weight = (filters / spread[:, None, None, None])[kept]
+    embedding.weight[: len(kept)] = weight
+    embedding.bias[: len(kept)] = -MEAN_COLOUR * weight.sum((1, 2, 3))
+    empty = torch.arange(len(kept), min(len(kept) + len(light), embedding.out_channels))
+    if not len(empty):
+        return
+    embedding.weight[empty] = 0.0
+    embedding.bias[empty] = 0.0
+    mlp.fc2.weight.mul_(BRANCH_SHARE)
+    for n, channel in enumerate(range(len(means), len(basis))):
+        pair = [2 * n, 2 * n + 1]  # GELU(2x) + GELU(-2x), about 2|x|
+        mlp.fc1.weight[pair] = 0.0
+        mlp.fc1.weight[pair, channel] = torch.tensor([2.0, -2.0])
+        mlp.fc2.weight[:, pair] = 0.0
+        mlp.fc2.weight[empty[n % len(empty)], pair] = 1.0
 
 
 def _init_ends_for_scratch(decoder: Decoder) -> None:
