@@ -1,5 +1,6 @@
 """SwinV2 decoder: the prompted feature map to RGB pictures at 1/4, 1/2 and full resolution."""
 
+import torch
 from torch import Tensor, nn
 
 from models.swin import SwinStage, drop_path_schedule
@@ -98,14 +99,26 @@ class Decoder(nn.Module):
         T maps follow one another that share the skips of one image. The outputs are at 1/4, 1/2 and
         full resolution. No activation follows: they may leave [0, 1].
         """
+        laterals = [
+            lateral(skip.permute(0, 3, 1, 2)).permute(0, 2, 3, 1)[:, None]  # (B, 1, h, w, c)
+            for lateral, skip in zip(self.lateral_connection_list, skips, strict=True)
+        ]
+        count = len(x) // len(skips[0])
+        if count == 1 or x.device.type != "cpu":
+            return self._decode(x, laterals)
+        # One map of each image at a time: what a CPU has at hand stays in its cache.
+        maps = x.unflatten(0, (-1, count)).unbind(1)
+        each = [self._decode(part, laterals) for part in maps]
+        return [torch.stack(pictures, 1).flatten(0, 1) for pictures in zip(*each, strict=True)]
+
+    def _decode(self, x: Tensor, laterals: list[Tensor]) -> list[Tensor]:
         outputs = []
         heads = (*self.intermediate_convs, self.output_conv)
         for index, stage in enumerate(self.layers):
             x = stage(x)
-            if index < len(skips):
-                lateral = self.lateral_connection_list[index](skips[index].permute(0, 3, 1, 2))
-                shared = lateral.permute(0, 2, 3, 1)[:, None]  # (B, 1, h, w, c)
-                x = (x.unflatten(0, (len(shared), -1)) + shared).flatten(0, 1)
+            if index < len(laterals):
+                lateral = laterals[index]
+                x = (x.unflatten(0, (len(lateral), -1)) + lateral).flatten(0, 1)
             if index >= self.FIRST_OUTPUT:
                 picture = getattr(self, f"norm{index}")(x).permute(0, 3, 1, 2)
                 outputs.append(heads[index - self.FIRST_OUTPUT](picture))
