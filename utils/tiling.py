@@ -153,13 +153,22 @@ def enlarge(small: np.ndarray, height: int, width: int) -> Bands:
 
 def enlarge_rows(small: np.ndarray, top: int, rows: int, height: int, width: int) -> np.ndarray:
     """Rows `top` to `top + rows` of `small` resized bilinearly to (height, width)."""
-    position = (np.arange(top, top + rows) + 0.5) * len(small) / height - 0.5
-    position = position.clip(0, len(small) - 1)
-    above = np.floor(position).astype(int)
-    below = np.minimum(above + 1, len(small) - 1)
-    share = (position - above).astype(np.float32).reshape(-1, *[1] * (small.ndim - 1))
-    mixed = small[above] + share * (small[below] - small[above])
-    return cv2.resize(mixed, (width, rows), interpolation=cv2.INTER_LINEAR)
+    return _stretch(_stretch(small, 0, top, rows, height), 1, 0, width, width)
+
+
+def _stretch(small: np.ndarray, axis: int, first: int, count: int, size: int) -> np.ndarray:
+    """Places `first` to `first + count` of an axis that is resized bilinearly to `size`.
+
+    A value does not depend on how many channels there are, as it does in OpenCV.
+    """
+    old = small.shape[axis]
+    position = ((np.arange(first, first + count) + 0.5) * old / size - 0.5).clip(0, old - 1)
+    before = np.floor(position).astype(int)
+    after = np.minimum(before + 1, old - 1)
+    share = (position - before).astype(np.float32)
+    share = share.reshape(-1, *[1] * (small.ndim - axis - 1))
+    start = small.take(before, axis)
+    return start + share * (small.take(after, axis) - start)
 
 
 def row_bands(height: int) -> Iterator[slice]:
