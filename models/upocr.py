@@ -48,6 +48,7 @@ BRANCH_SHARE = 0.3  # weight of a block's two branches at the start of a trainin
 # wave number 0, the least that a wave is taken to have, and the mean.
 COLOUR_SPREAD = torch.tensor([1.0, 0.25, 0.15])
 LEAST_SPREAD, MEAN_COLOUR = 0.02, 0.45
+SETTLED_SPREAD = 2.0  # of the channels that hold no wave, where waves are about 1
 FROM_SCRATCH = ("upocr_nano",)  # variants that start well without pre-trained weights by default
 
 
@@ -255,8 +256,11 @@ def _init_patches_for_scratch(embedding: nn.Conv2d, mlp: Mlp) -> None:
     empty = torch.arange(len(kept), min(len(kept) + len(light), embedding.out_channels))
     if not len(empty):
         return
+    # The norms that follow divide by the spread of a token's channels, and with it would go how
+    # strong its waves are. Channels that are far apart, and the same for all tokens, settle it.
     embedding.weight[empty] = 0.0
-    embedding.bias[empty] = 0.0
+    embedding.bias[empty] = SETTLED_SPREAD * _alternating(len(empty))
+    mlp.fc2.bias[: len(basis)] = _alternating(len(basis))
     mlp.fc2.weight.mul_(BRANCH_SHARE)
     for n, channel in enumerate(range(len(means), len(basis))):
         pair = [2 * n, 2 * n + 1]  # GELU(2x) + GELU(-2x), about 2|x|
@@ -264,6 +268,11 @@ def _init_patches_for_scratch(embedding: nn.Conv2d, mlp: Mlp) -> None:
         mlp.fc1.weight[pair, channel] = torch.tensor([2.0, -2.0])
         mlp.fc2.weight[:, pair] = 0.0
         mlp.fc2.weight[empty[n % len(empty)], pair] = 1.0
+
+
+def _alternating(count: int) -> Tensor:
+    """(count,): 1, -1, 1, ..."""
+    return 1.0 - 2.0 * (torch.arange(count) % 2)
 
 
 def _init_ends_for_scratch(decoder: Decoder) -> None:

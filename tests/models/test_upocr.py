@@ -5,6 +5,7 @@ import copy
 import pytest
 import skimage.data
 import torch
+from torch import nn
 from vectors import reference_input
 
 from models import TASKS, build_upocr
@@ -88,7 +89,7 @@ def test_nano_is_small_and_starts_from_scratch():
 def test_from_scratch_every_feature_reaches_the_end_of_its_lateral_connection():
     for lateral in build_upocr("upocr_nano").decoder.lateral_connection_list:
         features = torch.randn(1, lateral[0].in_channels, 8, 8)
-        carried = lateral[:-1](features).unflatten(1, (2, -1))  # two copies
+        carried = nn.Sequential(*list(lateral)[:-1])(features).unflatten(1, (2, -1))  # two copies
         for half in carried.unbind(1):
             assert torch.corrcoef(torch.stack((half.flatten(), features.flatten())))[0, 1] > 0.8
         assert not torch.equal(*carried.unbind(1))
@@ -107,11 +108,27 @@ def test_from_scratch_the_patches_show_more_than_their_mean_colour():
     assert shares[False] > 0.8
 
 
+@torch.no_grad()
+def test_from_scratch_the_first_block_sees_how_strong_a_wave_is():
+    """Its sign does not matter: that is what noise and compression change."""
+    photo = torch.from_numpy(skimage.data.astronaut()[:256, :256].copy()).permute(2, 0, 1) / 255
+    backbone = build_upocr("upocr_nano").encoder.backbone
+    waves = backbone.patch_embed.proj(photo[None])[0, 3:18].flatten(1)  # of light
+    tokens = backbone.patch_embed(photo[None])
+    found = []
+    for features in (tokens, backbone.layers[0].blocks[0](tokens)):
+        both = torch.cat((waves.abs(), features[0].flatten(0, 1).T))
+        found.append(torch.corrcoef(both)[:15, 15:].nan_to_num(0).amax(1))
+    assert found[0].median() < 0.5  # what edges of one sign alone have in common with both
+    assert found[1].median() > 0.5
+    assert found[1].max() > 0.75
+
+
 def test_patches_of_a_wide_model_start_from_scratch_too():
     """More channels than there are waves: the others stay random."""
     weight = build_upocr("upocr_nano", scratch_init=True, embed_dim=64)
     weight = weight.encoder.backbone.patch_embed.proj.weight.flatten(1)
-    waves = torch.nn.functional.normalize(weight[:48], dim=1)
+    waves = nn.functional.normalize(weight[:48], dim=1)
     torch.testing.assert_close(waves @ waves.T, torch.eye(48), rtol=0, atol=1e-5)
     assert weight[48:].abs().sum() > 0
 
