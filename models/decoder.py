@@ -1,9 +1,10 @@
 """SwinV2 decoder: the prompted feature map to RGB pictures at 1/4, 1/2 and full resolution."""
 
 import torch
+import torch.nn.functional as F
 from torch import Tensor, nn
 
-from models.swin import SwinStage, drop_path_schedule
+from models.swin import LayerNorm, SwinStage, drop_path_schedule
 
 
 class PatchSplit(nn.Module):
@@ -16,7 +17,7 @@ class PatchSplit(nn.Module):
     def __init__(self, dim: int) -> None:
         super().__init__()
         self.upsample = nn.Linear(dim // 4, dim // 2, bias=False)
-        self.norm = nn.LayerNorm(dim // 2)
+        self.norm = LayerNorm(dim // 2)
 
     def forward(self, x: Tensor) -> Tensor:
         """x: (B, H, W, C) -> (B, 2H, 2W, C / 2)."""
@@ -39,17 +40,54 @@ class DecoderStage(SwinStage):
         return self.upsample(super().forward(x))
 
 
-def lateral_connection(dim: int) -> nn.Sequential:
-    """What an encoder feature passes before it is added, (B, C, H, W) -> (B, C, H, W).
+class LateralConnection(nn.Sequential):
+    """What an encoder feature passes before it is added.
 
-    Paper: four convolutions without activations between them.
+    Paper: a 1 x 1, two 3 x 3 and a 1 x 1 convolution without activations between them. So two 3 x 3
+    convolutions compute the same, borders and biases included, in two thirds of the work; their
+    weights follow from those of the four.
+
+    Args:
+        dim: channels in and out.
     """
-    return nn.Sequential(
-        nn.Conv2d(dim, dim, kernel_size=1),
-        nn.Conv2d(dim, 2 * dim, kernel_size=3, padding=1),
-        nn.Conv2d(2 * dim, 2 * dim, kernel_size=3, padding=1),
-        nn.Conv2d(2 * dim, dim, kernel_size=1),
-    )
+
+    def __init__(self, dim: int) -> None:
+        super().__init__(
+            nn.Conv2d(dim, dim, kernel_size=1),
+            nn.Conv2d(dim, 2 * dim, kernel_size=3, padding=1),
+            nn.Conv2d(2 * dim, 2 * dim, kernel_size=3, padding=1),
+            nn.Conv2d(2 * dim, dim, kernel_size=1),
+        )
+
+    def forward(self, x: Tensor) -> Tensor:
+        """x: (B, C, H, W) -> (B, C, H, W)."""
+        with torch.autocast(x.device.type, enabled=False):
+            folded = self.fold(self[0].weight.dtype)
+        return folded_lateral(x, *folded)
+
+    def fold(self, dtype: torch.dtype) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+        """Weights and biases of the two convolutions, (2C, C + 1, 3, 3), (2C,), (C, 2C, 3, 3),
+        (C,).
+
+        The first bias goes through the zero padding of the first 3 x 3 convolution: at the border
+        fewer of its taps count. So it is the weight of one more input, see `folded_lateral`.
+        """
+        before, first, second, after = (
+            (conv.weight.to(dtype), conv.bias.to(dtype)) for conv in self
+        )
+        inputs = torch.cat((before[0].flatten(1), before[1][:, None]), dim=1)  # (C, C + 1)
+        narrow = torch.einsum("omyx,mi->oiyx", first[0], inputs)
+        wide = torch.einsum("om,miyx->oiyx", after[0].flatten(1), second[0])
+        return narrow, first[1], wide, after[0].flatten(1) @ second[1] + after[1]
+
+
+def folded_lateral(
+    x: Tensor, narrow: Tensor, narrow_bias: Tensor, wide: Tensor, wide_bias: Tensor
+) -> Tensor:
+    """(B, C, H, W) -> (B, C, H, W), weights as of `LateralConnection.fold`."""
+    # A channel of ones, padded with zeros as well, carries the first bias.
+    ones = F.pad(x.permute(0, 2, 3, 1), (0, 1), value=1.0).permute(0, 3, 1, 2)
+    return F.conv2d(F.conv2d(ones, narrow, narrow_bias, padding=1), wide, wide_bias, padding=1)
 
 
 class Decoder(nn.Module):
@@ -85,12 +123,12 @@ class Decoder(nn.Module):
             )
         )
         self.output_conv = nn.Conv2d(dims[5], 3, kernel_size=3, padding=1)
-        self.lateral_connection_list = nn.ModuleList(lateral_connection(dims[i]) for i in (1, 2, 3))
+        self.lateral_connection_list = nn.ModuleList(LateralConnection(dims[i]) for i in (1, 2, 3))
         self.intermediate_convs = nn.ModuleList(
             nn.Conv2d(dims[i], 3, kernel_size=3, padding=1) for i in (3, 4)
         )
         for stage in range(self.FIRST_OUTPUT, len(depths)):
-            self.add_module(f"norm{stage}", nn.LayerNorm(dims[stage + 1]))
+            self.add_module(f"norm{stage}", LayerNorm(dims[stage + 1]))
 
     def forward(self, x: Tensor, skips: list[Tensor]) -> list[Tensor]:
         """x: (B * T, H, W, C) at 1/32; skips: features (B, h, w, c) at 1/16, 1/8, 1/4 -> three RGB

@@ -2,7 +2,7 @@
 
 from torch import Tensor, nn
 
-from models.swin import SwinStage, drop_path_schedule
+from models.swin import LayerNorm, SwinStage, drop_path_schedule
 
 
 class PatchEmbed(nn.Module):
@@ -15,7 +15,7 @@ class PatchEmbed(nn.Module):
     def __init__(self, dim: int) -> None:
         super().__init__()
         self.proj = nn.Conv2d(3, dim, kernel_size=4, stride=4)
-        self.norm = nn.LayerNorm(dim)
+        self.norm = LayerNorm(dim)
 
     def forward(self, images: Tensor) -> Tensor:
         """images: (B, 3, H, W) -> (B, H / 4, W / 4, C)."""
@@ -32,7 +32,7 @@ class PatchMerging(nn.Module):
     def __init__(self, dim: int) -> None:
         super().__init__()
         self.reduction = nn.Linear(4 * dim, 2 * dim, bias=False)
-        self.norm = nn.LayerNorm(2 * dim)
+        self.norm = LayerNorm(2 * dim)
 
     def forward(self, x: Tensor) -> Tensor:
         """x: (B, H, W, C) with even H and W -> (B, H / 2, W / 2, 2C)."""
@@ -84,7 +84,7 @@ class SwinBackbone(nn.Module):
                 EncoderStage(dim, num_heads[stage], *window, rates, downsample=downsample)
             )
         for stage in range(len(depths)):
-            self.add_module(f"norm{stage}", nn.LayerNorm(embed_dim * 2**stage))
+            self.add_module(f"norm{stage}", LayerNorm(embed_dim * 2**stage))
 
     def forward(self, images: Tensor) -> list[Tensor]:
         """images: (B, 3, H, W) -> features (B, H / s, W / s, C * s / 4) for s in 4, 8, 16, 32."""

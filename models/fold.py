@@ -3,44 +3,32 @@
 import copy
 
 import torch
-import torch.nn.functional as F
 from torch import Tensor, nn
 
-from models.swin import SwinBlock, WindowAttention, cosine_attention
+from models.attention import cosine_attention
+from models.decoder import LateralConnection, folded_lateral
+from models.swin import SwinBlock, WindowAttention
 from models.upocr import UPOCR
 
 
 class FoldedLateral(nn.Module):
-    """What a lateral connection computes, borders and biases included, in two 3 x 3 convolutions.
-
-    The first bias goes through the zero padding of the first 3 x 3 convolution: at the border
-    fewer of its taps count. A channel of ones, padded with zeros as well, carries it.
+    """A lateral connection with its folded weights at hand.
 
     Args:
-        lateral: a 1 x 1, two 3 x 3 and a 1 x 1 convolution, see `models.decoder`.
+        lateral: whose weights are folded, in double precision.
     """
 
-    def __init__(self, lateral: nn.Sequential) -> None:
+    def __init__(self, lateral: LateralConnection) -> None:
         super().__init__()
-        before, first, second, after = (
-            (conv.weight.detach().double(), conv.bias.detach().double()) for conv in lateral
+        folded = (x.to(lateral[0].weight.dtype) for x in lateral.fold(torch.float64))
+        narrow, self.narrow_bias, wide, self.wide_bias = map(nn.Buffer, folded)
+        self.narrow, self.wide = (
+            nn.Buffer(x.to(memory_format=torch.channels_last)) for x in (narrow, wide)
         )
-        # (2C, C + 1, 3, 3): the weights of the 1 x 1 convolution, and its bias as one more input.
-        inputs = torch.cat((before[0].flatten(1), before[1][:, None]), dim=1)  # (C, C + 1)
-        narrow = torch.einsum("omyx,mi->oiyx", first[0], inputs)
-        wide = torch.einsum("om,miyx->oiyx", after[0].flatten(1), second[0])  # (C, 2C, 3, 3)
-        bias = after[0].flatten(1) @ second[1] + after[1]
-        dtype = lateral[0].weight.dtype
-        for name, value in (("narrow", narrow), ("wide", wide)):
-            self.register_buffer(name, value.to(dtype).to(memory_format=torch.channels_last))
-        self.register_buffer("narrow_bias", first[1].to(dtype))
-        self.register_buffer("wide_bias", bias.to(dtype))
 
     def forward(self, x: Tensor) -> Tensor:
         """x: (B, C, H, W) -> (B, C, H, W)."""
-        ones = F.pad(x.permute(0, 2, 3, 1), (0, 1), value=1.0).permute(0, 3, 1, 2)
-        x = F.conv2d(ones, self.narrow, self.narrow_bias, padding=1)
-        return F.conv2d(x, self.wide, self.wide_bias, padding=1)
+        return folded_lateral(x, self.narrow, self.narrow_bias, self.wide, self.wide_bias)
 
 
 class FoldedAttention(nn.Module):

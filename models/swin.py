@@ -9,7 +9,7 @@ from torch import Tensor, nn
 from torch.utils.checkpoint import checkpoint
 from torchvision.ops import StochasticDepth
 
-from models.attention import attend, attend_shifted
+from models.attention import cosine_attention
 
 MASKED = -100.0  # added to the logits of two tokens that the shift made neighbours
 MAX_LOGIT_SCALE = 100.0
@@ -49,20 +49,6 @@ def shift_masks(window_size: int, shift: int) -> Tensor:
     column = part[None].expand(window_size, -1).flatten()
     regions = torch.stack((row, column, 2 * row + column))  # (3, N)
     return regions[:, :, None] != regions[:, None, :]
-
-
-def cosine_attention(
-    qkv: Tensor, scale: Tensor, biases: list[Tensor], grid: tuple[int, int]
-) -> Tensor:
-    """qkv (BW, N, 3C), scale (heads, 1, 1), biases as of `WindowAttention.compute_biases` -> (BW,
-    N, C).
-    """
-    q, k, v = qkv.unflatten(-1, (3, len(scale), -1)).permute(2, 0, 3, 1, 4)  # (BW, heads, N, D)
-    q = (F.normalize(q, dim=-1) * scale).to(v.dtype)
-    k = F.normalize(k, dim=-1).to(v.dtype)
-    shifted = len(biases) > 1
-    x = attend_shifted(q, k, v, biases, grid) if shifted else attend(q, k, v, *biases)
-    return x.transpose(1, 2).flatten(2)
 
 
 class WindowAttention(nn.Module):
@@ -151,6 +137,18 @@ class WindowAttention(nn.Module):
         return [bias.to(dtype), *((bias + mask).to(dtype) for mask in masks)]
 
 
+class LayerNorm(nn.LayerNorm):
+    """Layer normalisation in the type of its weights, float32 under autocast.
+
+    CUDA's autocast does so by itself. The kernels of a CPU are several times slower where the types
+    of input and weights differ.
+    """
+
+    def forward(self, x: Tensor) -> Tensor:
+        """x: (..., C) -> (..., C)."""
+        return super().forward(x.to(self.weight.dtype))
+
+
 class Mlp(nn.Module):
     """Two linear layers with GELU.
 
@@ -191,9 +189,9 @@ class SwinBlock(nn.Module):
         # Official: the shift stays also where one window covers the map; timm drops it there.
         self.shift = window_size // 2 if shifted else 0
         self.window_size = window_size
-        self.norm1 = nn.LayerNorm(dim)
+        self.norm1 = LayerNorm(dim)
         self.attn = WindowAttention(dim, num_heads, window_size, pretrained_window_size, self.shift)
-        self.norm2 = nn.LayerNorm(dim)
+        self.norm2 = LayerNorm(dim)
         self.mlp = Mlp(dim, 4 * dim)
         self.drop_path = StochasticDepth(drop_path, mode="row")
 

@@ -2,21 +2,28 @@
 
 import pytest
 import torch
+from torch import nn
 
 from models import TASKS, build_upocr
-from models.decoder import lateral_connection
+from models.decoder import LateralConnection
 from models.fold import FoldedLateral, fold_for_inference
 
 
 @pytest.mark.parametrize("size", [(1, 1), (1, 5), (2, 3), (9, 7)])
-@torch.no_grad()
-def test_folded_lateral_is_the_lateral_up_to_its_borders(size):
+def test_lateral_connection_is_its_four_convolutions_up_to_its_borders(size):
     torch.manual_seed(0)
-    lateral = lateral_connection(6).double()
+    lateral = LateralConnection(6).double()
     for conv in lateral:
-        conv.bias.normal_()  # large: a bias lost at the border would show
+        nn.init.normal_(conv.bias)  # large: a bias lost at the border would show
     x = torch.randn(2, 6, *size, dtype=torch.float64)
-    torch.testing.assert_close(FoldedLateral(lateral)(x), lateral(x), rtol=1e-12, atol=1e-12)
+    found = []
+    for function in (nn.Sequential.forward, LateralConnection.forward):
+        output = function(lateral, x)
+        gradients = torch.autograd.grad(output.square().sum(), lateral.parameters())
+        found.append((output, *gradients))
+    torch.testing.assert_close(*found, rtol=1e-11, atol=1e-11)
+    with torch.no_grad():
+        torch.testing.assert_close(FoldedLateral(lateral)(x), found[0][0], rtol=1e-12, atol=1e-12)
 
 
 @torch.no_grad()
@@ -108,3 +115,17 @@ def test_compiled_model_paints_the_same():
         folded(images, [TASKS] * 2), torch.compile(folded)(images, [TASKS] * 2), strict=True
     ):
         torch.testing.assert_close(one, other, rtol=1e-4, atol=1e-5)
+
+
+@pytest.mark.usefixtures("fresh_dynamo")
+def test_compiled_training_has_the_same_gradients():
+    torch.manual_seed(0)
+    short = {"enc_depths": [2, 1, 1, 1], "dec_depths": [1, 1, 1, 2, 1]}
+    model = build_upocr("upocr_nano", scratch_init=False, **short).double().train()
+    images = torch.rand(3, 3, 96, 64, dtype=torch.float64)
+    found = []
+    for network in (model, torch.compile(model, backend="aot_eager")):
+        outputs = network(images, TASKS)
+        loss = sum(output.square().mean() for output in outputs)
+        found.append((*outputs, *torch.autograd.grad(loss, list(model.parameters()))))
+    torch.testing.assert_close(*found, rtol=1e-9, atol=1e-12)
