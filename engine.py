@@ -10,7 +10,13 @@ from torch import Tensor, nn
 from tqdm import tqdm
 
 from models import TASKS
-from utils.dist import all_reduce_sum, autocast, is_main_process, peak_memory_mib
+from utils.dist import (
+    all_reduce_sum,
+    autocast,
+    is_main_process,
+    peak_memory_mib,
+    unwrap_model,
+)
 from utils.logger import Averages, LossWindow, Stopwatch, format_losses
 from utils.optim import optimizer_step
 
@@ -48,7 +54,7 @@ def train_one_epoch(
     """Train for `iterations` steps and return the mean of every loss.
 
     Args:
-        model: the network, wrapped for distributed training or not.
+        model: the network, see `utils.dist.wrap_model`.
         criterion: called with the outputs and the batch, see `models.criterion.MultiTaskCriterion`.
         batches: endless, see `datasets.multitask.MultiTaskLoader`.
         scaler: disabled unless `amp_dtype` is float16.
@@ -115,8 +121,7 @@ class DivergenceWatch:
 
 def _log_step(line: str, model: nn.Module, image: Tensor) -> None:
     if is_main_process():
-        network = model.module if hasattr(model, "module") else model
-        logger.info("%s  task_gap %.4f", line, task_gap(network, image))
+        logger.info("%s  task_gap %.4f", line, task_gap(unwrap_model(model), image))
 
 
 @torch.no_grad()

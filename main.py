@@ -96,6 +96,13 @@ def _add_run_options(group: argparse._ArgumentGroup) -> None:
         choices=sorted(dist.AMP_DTYPES),
         help="default: float16 on CUDA, else bfloat16",
     )
+    add("--tf32", type=parse_bool, default=False, help="faster, coarser float32 on NVIDIA GPUs")
+    add(
+        "--compile",
+        type=parse_bool,
+        default=False,
+        help="train through torch.compile: the first step takes minutes, the others less time",
+    )
     add("--print_freq", type=int, default=10, help="steps between log lines")
     add("--tensorboard", type=parse_bool, default=False, help="write TensorBoard event files")
     add("--wandb", type=parse_bool, default=False, help="log to Weights & Biases")
@@ -374,7 +381,7 @@ class Trainer:
         torch.manual_seed(args.seed + dist.rank())  # each process drops other paths
         if resume is not None:
             self._restore(resume)
-        self.network = dist.wrap_model(self.model, device)
+        self.network = dist.wrap_model(self.model, device, args.compile)
         config = {**vars(args), "device": str(device), "pix2pix_size": self.image_size}
         config["architecture"] = self.model.architecture
         if not args.resume:
@@ -585,6 +592,8 @@ def main() -> None:
     try:
         dist.init_process_group(device)
         setup_logging()
+        if args.tf32:
+            dist.allow_tf32()
         if args.eval:
             evaluate_checkpoint(args, device)
         else:

@@ -193,8 +193,18 @@ def peak_memory_mib(device: torch.device) -> float:
     return peak / (2**20 if sys.platform == "darwin" else 2**10)  # bytes there, KiB elsewhere
 
 
-def wrap_model(model: nn.Module, device: torch.device) -> nn.Module:
-    """The model with gradients averaged over the processes; the model itself for one process."""
+def allow_tf32() -> None:
+    """Let float32 products on NVIDIA GPUs round their factors to TF32, which has 10 bits."""
+    torch.backends.cuda.matmul.allow_tf32 = True
+    torch.backends.cudnn.allow_tf32 = True
+
+
+def wrap_model(model: nn.Module, device: torch.device, compiled: bool = False) -> nn.Module:
+    """The model as training calls it: `compiled` at the first call, and with gradients averaged
+    over the processes where there are several. `unwrap_model` gives the model back.
+    """
+    if compiled:
+        model = torch.compile(model)
     if not is_distributed():
         return model
     # A convolution of a channels-last map may give its weight's gradient in that layout: the same
@@ -207,5 +217,12 @@ def wrap_model(model: nn.Module, device: torch.device) -> nn.Module:
         model,
         device_ids=[device] if device.type == "cuda" else None,
         gradient_as_bucket_view=True,
+        static_graph=True,  # every parameter takes part in every step
         **{"forward_sync_buffers" if renamed else "broadcast_buffers": False},
     )
+
+
+def unwrap_model(network: nn.Module) -> nn.Module:
+    """The model itself, which shares its weights with what `wrap_model` made of it."""
+    network = getattr(network, "module", network)
+    return getattr(network, "_orig_mod", network)

@@ -27,8 +27,9 @@ def parameter_groups(
 def build_optimizer(
     model: nn.Module, lr: float, lr_encoder_ratio: float, weight_decay: float
 ) -> torch.optim.AdamW:
-    """AdamW over `parameter_groups`."""
-    return torch.optim.AdamW(parameter_groups(model, lr, lr_encoder_ratio, weight_decay))
+    """AdamW over `parameter_groups`, one kernel for all of a step."""
+    groups = parameter_groups(model, lr, lr_encoder_ratio, weight_decay)
+    return torch.optim.AdamW(groups, fused=True)
 
 
 def load_optimizer(optimizer: torch.optim.Optimizer, state: dict) -> None:
@@ -37,7 +38,9 @@ def load_optimizer(optimizer: torch.optim.Optimizer, state: dict) -> None:
     Raises ValueError where a moment does not fit its parameter.
     """
     options = [{k: v for k, v in g.items() if k != "params"} for g in optimizer.param_groups]
-    optimizer.load_state_dict(state)
+    # Whether the step counts belong on the device hangs on this option, which is ours.
+    groups = [{**group, "fused": True} for group in state["param_groups"]]
+    optimizer.load_state_dict({**state, "param_groups": groups})
     for group, own in zip(optimizer.param_groups, options, strict=True):
         group.update(own)  # the command line decides; official files lack `lr_ratio`
     for parameter, moments in optimizer.state.items():

@@ -87,3 +87,23 @@ def test_generator_state_round_trip():
 )
 def test_failures_of_other_processes_are_told_from_bugs(error, expected):
     assert dist.is_peer_failure(error) is expected
+
+
+def test_wrapped_model_is_the_model():
+    model = torch.nn.Linear(2, 2)
+    assert dist.unwrap_model(dist.wrap_model(model, torch.device("cpu"))) is model
+    assert dist.unwrap_model(dist.wrap_model(model, torch.device("cpu"), compiled=True)) is model
+
+
+def test_tf32_is_for_products_of_gpus_alone():
+    switches = (torch.backends.cuda.matmul, torch.backends.cudnn)
+    before = [switch.allow_tf32 for switch in switches]
+    a, b = torch.rand(2, 64, 64)
+    product = a @ b
+    try:
+        dist.allow_tf32()
+        assert all(switch.allow_tf32 for switch in switches)
+        assert torch.equal(a @ b, product)
+    finally:
+        for switch, allowed in zip(switches, before, strict=True):
+            switch.allow_tf32 = allowed
