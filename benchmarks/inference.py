@@ -45,45 +45,38 @@ def useful_gflop(network: nn.Module, image: Tensor) -> float:
 
 def variants(variant: str, side: int, compiled: bool) -> dict[str, Callable[[], Call]]:
     """What is compared, by name: builders of networks, each for one image and one task."""
-    image = torch.rand(1, 3, side, side)
     ways: dict[str, Callable[[], Call]] = {}
     for name, dtype in DTYPES.items():
-        build = partial(_build, variant, dtype, image)
+        build = partial(make_call, variant, dtype, side)
         ways[f"{name}  {NAIVE}"] = partial(build, naive=True)
         ways[f"{name}  ours, eager"] = build
         if compiled:
             ways[f"{name}  ours, compiled"] = partial(build, compiled=True)
     ways["float32  ours, three tasks"] = partial(
-        _build, variant, torch.float32, image, tasks=[TASKS]
+        make_call, variant, torch.float32, side, tasks=[TASKS]
     )
     return ways
 
 
-def _build(
+def make_call(
     variant: str,
     dtype: torch.dtype,
-    image: Tensor,
+    side: int,
     *,
     naive: bool = False,
     compiled: bool = False,
     tasks: Any = TASKS[:1],
 ) -> Call:
+    """Inference of one image with new weights: naive, or as `Predictor` does it."""
     torch.manual_seed(0)
     model = build_upocr(variant, scratch_init=True).eval()
     network: nn.Module = naive_copy(model) if naive else fold_for_inference(model, dtype)
     if compiled:
         network = torch.compile(network)
-    return _caller(network, image, dtype if dtype != torch.float32 else None, tasks)
+    image = torch.rand(1, 3, side, side)
 
-
-def _caller(
-    network: nn.Module,
-    image: Tensor,
-    autocast: torch.dtype | None = None,
-    tasks: Any = TASKS[:1],
-) -> Call:
     def call() -> Tensor:
-        with torch.autocast("cpu", dtype=autocast, enabled=autocast is not None):
+        with torch.autocast("cpu", dtype=dtype, enabled=dtype != torch.float32):
             return network(image, tasks)[-1]
 
     return call

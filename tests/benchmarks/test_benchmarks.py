@@ -2,11 +2,14 @@
 
 import pytest
 import torch
+import torch.nn.functional as F
 from torch._subclasses.fake_tensor import FakeTensorMode
+from torch.utils.flop_counter import FlopCounterMode
 
 from benchmarks.measure import in_fresh_process, interleave, peak_gib, table
 from benchmarks.memory import saved_bytes, without_contents
 from benchmarks.naive import naive_copy
+from benchmarks.profile import REST, gflop_by_part, seconds_by_part
 from benchmarks.training import make_step, random_batches
 from models import TASKS, build_upocr
 from models.criterion import build_criterion
@@ -70,3 +73,25 @@ def test_variants_take_turns():
 def test_table_lines_up():
     rows = [{"name": "x", "value": 1234.5}, {"name": "longer", "value": None}]
     assert table(rows).split("\n") == ["name    value", "x        1234", "longer      -"]
+
+
+def test_profile_leaves_no_work_out():
+    step = make_step("upocr_nano", "naive", torch.float32, "none", random_batches(64, 1))
+    with FlopCounterMode(display=False) as counter:
+        step()
+    parts = gflop_by_part(step)
+    assert sum(parts.values()) == pytest.approx(counter.get_total_flops() / 1e9)
+    assert min(parts.values()) > 0
+
+
+def test_profile_finds_the_part_of_an_operator():
+    x = torch.rand(512, 512)
+    for call, part in (
+        (lambda: x @ x, "linear layers"),
+        (lambda: F.gelu(x), "GELU"),
+        (lambda: x + x, REST),
+    ):
+        assert seconds_by_part(call, 1).most_common(1)[0][0] == part
+    step = make_step("upocr_nano", "ours", torch.float32, "none", random_batches(64, 1))
+    seconds = seconds_by_part(step, 1)
+    assert set(seconds) > {"attention", "convolutions", "normalisation", "optimizer", REST}

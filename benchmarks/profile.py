@@ -1,0 +1,128 @@
+"""Where the time of a training step or of an image goes: `python -m benchmarks.profile`."""
+
+from collections import Counter
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch.autograd.profiler_util import FunctionEvent
+from torch.profiler import ProfilerActivity, profile
+from torch.utils.flop_counter import FlopCounterMode
+
+from benchmarks.inference import make_call
+from benchmarks.measure import DTYPES, print_machine, report, write_json
+from benchmarks.training import make_step, random_batches
+from models.upocr import VARIANTS
+from utils.cli import Parser, run
+
+# Part -> what the names of its operators begin with. The first part that fits an operator, or one
+# that it was called from, has its time.
+PARTS = {
+    "attention": ("upocr::", "aten::_scaled_dot_product", "aten::bmm", "aten::_softmax"),
+    "convolutions": ("aten::convolution", "aten::mkldnn_convolution"),
+    "linear layers": ("aten::mm", "aten::addmm", "aten::linear", "mkldnn::_linear"),
+    "normalisation": ("aten::native_layer_norm", "aten::layer_norm"),
+    "GELU": ("aten::gelu",),
+    "optimizer": ("Optimizer.", "aten::_fused_adam"),
+}
+REST = "element by element, copies"
+# Operators whose arithmetic is counted, of the naive peer: it has no operator of its own.
+WORK = {
+    "attention": ("bmm", "baddbmm"),
+    "convolutions": ("convolution", "convolution_backward"),
+    "linear layers": ("mm", "addmm"),
+}
+
+
+def part_of(event: FunctionEvent) -> str:
+    """Part of `PARTS` that an event belongs to, else `REST`."""
+    names = []
+    while event is not None:
+        names.append(event.name)
+        event = event.cpu_parent
+    for part, beginnings in PARTS.items():
+        if any(name.startswith(beginnings) for name in names):
+            return part
+    return REST
+
+
+def seconds_by_part(call: Callable[[], Any], repeats: int) -> Counter:
+    """Seconds of one call in every part, mean of `repeats` after a first call."""
+    call()
+    with profile(activities=[ProfilerActivity.CPU]) as profiler:
+        for _ in range(repeats):
+            call()
+    seconds: Counter = Counter()
+    for event in profiler.events():
+        seconds[part_of(event)] += event.self_cpu_time_total / 1e6 / repeats
+    return seconds
+
+
+def gflop_by_part(call: Callable[[], Any]) -> Counter:
+    """Work of one call in every part that has some, multiply and add counted apart."""
+    with FlopCounterMode(display=False) as counter:
+        call()
+    gflop: Counter = Counter()
+    for operator, count in counter.get_flop_counts()["Global"].items():
+        name = str(operator).split(".")[-1]
+        for part, operators in WORK.items():
+            gflop[part] += count / 1e9 if name in operators else 0
+    return gflop
+
+
+def compare(args: Any, rates: dict[str, float]) -> dict[str, Any]:
+    """The table: seconds, share, and for products their rate."""
+    dtype = DTYPES[args.dtype]
+
+    def make(naive: bool) -> Callable[[], Any]:
+        if args.of == "inference":
+            return make_call(args.variant, dtype, args.side, naive=naive)
+        batches = random_batches(args.side, args.batch_size)
+        kind = "naive" if naive else "ours"
+        return make_step(args.variant, kind, dtype, args.vgg16_weights, batches)
+
+    gflop = gflop_by_part(make(naive=True))
+    seconds = seconds_by_part(make(naive=args.naive), args.repeats)
+    total = sum(seconds.values())
+    rows = []
+    for part, took in seconds.most_common():
+        rate = gflop[part] / took if gflop[part] else None
+        rows.append(
+            {
+                "part": part,
+                "ms": 1e3 * took,
+                "share": took / total,
+                "GFLOP": gflop[part] or None,
+                "GFLOP/s": rate,
+                "of GEMM": rate / rates[args.dtype] if rate else None,
+            }
+        )
+    who = "the naive peer" if args.naive else "ours"
+    title = f"{args.of} of {args.variant}, {args.side} x {args.side}, {args.dtype}, {who}: "
+    return report(title + f"{total:.3f} s", rows, {"seconds": total})
+
+
+def main() -> None:
+    """The command."""
+    parser = Parser(prog="python -m benchmarks.profile", description=__doc__)
+    add = parser.add_argument
+    add("--of", choices=["inference", "training"], default="training")
+    add("--variant", choices=sorted(VARIANTS), default="upocr")
+    add("--side", type=int, default=512, help="of the images, in pixels")
+    add("--batch_size", type=int, default=1, help="samples of each task in training")
+    add("--dtype", choices=list(DTYPES), default="float32")
+    add("--naive", action="store_true", help="the naive peer in place of ours")
+    add("--vgg16_weights", default="none", help="imagenet, random, none or a file")
+    add("--repeats", type=int, default=3, help="profiled calls")
+    add("--num_threads", type=int, default=torch.get_num_threads())
+    add("--json", type=Path, help="write the figures to this file")
+    args = parser.parse_args()
+    torch.set_num_threads(args.num_threads)
+    rates = print_machine()
+    with torch.inference_mode(args.of == "inference"):
+        write_json(args.json, rates, [compare(args, rates)])
+
+
+if __name__ == "__main__":
+    run(main)
