@@ -1,4 +1,4 @@
-"""A peer to compare with: the same network, its attention written as the paper's formulas."""
+"""A peer to compare with: the same network, written as the paper's formulas."""
 
 import copy
 
@@ -55,9 +55,15 @@ class NaiveAttention(nn.Module):
         return (of_token != of_token.transpose(1, 2)) * MASKED
 
 
-def naive_copy(model: UPOCR) -> UPOCR:
-    """A copy of the model with `NaiveAttention`; outputs are equal up to rounding."""
+def naive_copy(model: nn.Module) -> nn.Module:
+    """A copy of the model with `NaiveAttention` and lateral connections of four convolutions.
+
+    Outputs are equal up to rounding.
+    """
     naive = copy.deepcopy(model)
+    if isinstance(naive, UPOCR):
+        laterals = naive.decoder.lateral_connection_list
+        naive.decoder.lateral_connection_list = nn.ModuleList(nn.Sequential(*x) for x in laterals)
     for block in naive.modules():
         if isinstance(block, SwinBlock):
             block.attn = NaiveAttention(block.attn)

@@ -7,9 +7,20 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-# Bytes of the scores that a CPU in training has at hand at once: what its cache holds.
+# Bytes that a CPU works on at once: what its cache holds.
 CHUNK_BYTES = 2**22
 EPSILON = 1e-12  # shortest length that a vector is divided by, as in `F.normalize`
+
+
+def pays_in_parts(x: Tensor) -> bool:
+    """Whether a large map is done part by part: in float32 on a CPU, whose memory is slow.
+
+    Not in training and in compiled code, which have ways of their own, nor in bfloat16, whose
+    products are slower in small parts.
+    """
+    if x.device.type != "cpu" or torch.is_grad_enabled() or torch.compiler.is_compiling():
+        return False
+    return x.dtype == torch.float32 and not torch.is_autocast_enabled("cpu")
 
 
 def cosine_attention(
@@ -72,7 +83,7 @@ def _recomputed_attention(
 ) -> Tensor:
     """As `cosine_attention`, with biases (kinds of windows, heads, N, N)."""
     out = qkv.new_empty(*qkv.shape[:2], qkv.shape[2] // 3)
-    for kind, part in _chunks(qkv, biases, rows, columns):
+    for kind, part in window_parts(qkv, biases, rows, columns):
         vectors = _heads(qkv[part], 3, scale)
         units, _ = _unit_vectors(vectors[:2].to(_wide(qkv)))
         q, k = (units[0] * scale).to(qkv.dtype), units[1].to(qkv.dtype)
@@ -90,7 +101,7 @@ def _recomputed_attention_backward(
     qkv_grad = torch.empty_like(qkv, memory_format=torch.contiguous_format)
     bias_grads = torch.zeros_like(biases, dtype=wide)
     scale_grad = torch.zeros_like(scale, dtype=wide)
-    for kind, part in _chunks(qkv, biases, rows, columns):
+    for kind, part in window_parts(qkv, biases, rows, columns):
         vectors = _heads(qkv[part], 3, scale)
         through = _heads(grad[part], 1, scale)[0].to(narrow)  # (n, heads, N, D)
         units, inverse = _unit_vectors(vectors[:2].to(wide))
@@ -128,21 +139,25 @@ def _unit_vectors(x: Tensor) -> tuple[Tensor, Tensor]:
     return x * inverse, inverse
 
 
-def _chunks(
-    qkv: Tensor, biases: Tensor, rows: int, columns: int
+def window_parts(
+    windows: Tensor, biases: Tensor, rows: int, columns: int
 ) -> Iterator[tuple[int, slice | Tensor]]:
-    """Windows of one kind, a few at a time: the kind, and where they are in the batch."""
-    kinds, heads, tokens = biases.shape[:3]
-    size = max(1, CHUNK_BYTES // (heads * tokens * tokens * _wide(qkv).itemsize))
+    """Windows (BW, N, C) of one kind, a few at a time: the kind, and where they are in the batch.
+
+    biases (kinds, ..., heads, N, N): one kind, or the four of a shifted map of rows x columns
+    windows.
+    """
+    kinds, heads, tokens = len(biases), *biases.shape[-3:-1]
+    size = max(1, CHUNK_BYTES // (heads * tokens * tokens * _wide(windows).itemsize))
     if kinds == 1:
-        yield from ((0, slice(start, start + size)) for start in range(0, len(qkv), size))
+        yield from ((0, slice(start, start + size)) for start in range(0, len(windows), size))
         return
     last_row, last_column = (torch.arange(n) == n - 1 for n in (rows, columns))
     kind_of = (last_row[:, None] + 2 * last_column.long()).flatten()  # (windows of a map,)
-    kind_of = kind_of.repeat(len(qkv) // len(kind_of))
+    kind_of = kind_of.repeat(len(windows) // len(kind_of))
     for kind in range(kinds):
-        windows = (kind_of == kind).nonzero().flatten()
-        yield from ((kind, part) for part in windows.split(size) if len(part))
+        places = (kind_of == kind).nonzero().flatten()
+        yield from ((kind, part) for part in places.split(size) if len(part))
 
 
 @_recomputed_attention.register_fake

@@ -5,7 +5,7 @@ import copy
 import torch
 from torch import Tensor, nn
 
-from models.attention import cosine_attention
+from models.attention import cosine_attention, pays_in_parts, window_parts
 from models.decoder import LateralConnection, folded_lateral
 from models.swin import SwinBlock, WindowAttention
 from models.upocr import UPOCR
@@ -54,8 +54,15 @@ class FoldedAttention(nn.Module):
 
     def forward(self, windows: Tensor, grid: tuple[int, int]) -> Tensor:
         """windows: (B * rows * columns, N, C), grid: (rows, columns) -> same shape."""
-        qkv = self.qkv(windows)
-        return self.proj(cosine_attention(qkv, self.scale, list(self.biases), grid))
+        if not pays_in_parts(windows):
+            return self._attend(windows, list(self.biases), grid)
+        out = torch.empty_like(windows, dtype=self.proj.weight.dtype)
+        for kind, part in window_parts(windows, self.biases, *grid):
+            out[part] = self._attend(windows[part], [self.biases[kind]], grid)
+        return out
+
+    def _attend(self, windows: Tensor, biases: list[Tensor], grid: tuple[int, int]) -> Tensor:
+        return self.proj(cosine_attention(self.qkv(windows), self.scale, biases, grid))
 
 
 @torch.no_grad()

@@ -9,7 +9,7 @@ from torch import Tensor, nn
 from torch.utils.checkpoint import checkpoint
 from torchvision.ops import StochasticDepth
 
-from models.attention import cosine_attention
+from models.attention import CHUNK_BYTES, cosine_attention, pays_in_parts
 
 MASKED = -100.0  # added to the logits of two tokens that the shift made neighbours
 MAX_LOGIT_SCALE = 100.0
@@ -198,6 +198,15 @@ class SwinBlock(nn.Module):
     def forward(self, x: Tensor) -> Tensor:
         """x: (B, H, W, C) -> (B, H, W, C)."""
         x = x + self.drop_path(self.norm1(self._windowed_attention(x)))
+        if not pays_in_parts(x):
+            return self._with_mlp(x)
+        tokens, out = x.flatten(0, 2), torch.empty_like(x, memory_format=torch.contiguous_format)
+        size = CHUNK_BYTES // (self.mlp.fc1.out_features * x.element_size())
+        for part, result in zip(tokens.split(size), out.flatten(0, 2).split(size), strict=True):
+            result.copy_(self._with_mlp(part))
+        return out
+
+    def _with_mlp(self, x: Tensor) -> Tensor:
         return x + self.drop_path(self.norm2(self.mlp(x)))
 
     def _windowed_attention(self, x: Tensor) -> Tensor:
@@ -206,7 +215,9 @@ class SwinBlock(nn.Module):
         # Official: zero tokens that fill the last windows take part in attention; timm shrinks the
         # window instead.
         grid = rows, columns = -(-height // side), -(-width // side)
-        x = F.pad(x, (0, 0, 0, columns * side - width, 0, rows * side - height))
+        padding = (columns * side - width, rows * side - height)
+        if torch.compiler.is_compiling() or any(padding):  # a pad of nothing would copy
+            x = F.pad(x, (0, 0, 0, padding[0], 0, padding[1]))
         if self.shift:
             x = x.roll((-self.shift, -self.shift), (1, 2))
         x = self.attn(window_partition(x, side), grid)
