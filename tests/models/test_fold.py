@@ -4,7 +4,7 @@ import pytest
 import torch
 from torch import nn
 
-from models import TASKS, build_upocr
+from models import TASKS, attention, build_upocr, fold, swin
 from models.decoder import LateralConnection
 from models.fold import FoldedLateral, fold_for_inference
 
@@ -38,6 +38,34 @@ def test_folded_model_paints_the_same():
     kept = model.state_dict()
     assert all(torch.equal(value, kept[name]) for name, value in before.items())
     assert folded.architecture == model.architecture
+
+
+# A window or less at a time, and two and a rest.
+@pytest.mark.parametrize("chunk_bytes", [1024, 40_000])
+@torch.no_grad()
+def test_parts_make_the_whole(chunk_bytes, monkeypatch):
+    torch.manual_seed(0)
+    folded = fold_for_inference(build_upocr("upocr_nano", scratch_init=False))
+    images = torch.rand(2, 3, 160, 96)
+    with monkeypatch.context() as patch:
+        for module in (fold, swin):
+            patch.setattr(module, "pays_in_parts", lambda x: False)
+        whole = folded(images, [TASKS] * 2)
+    for module in (attention, swin):
+        monkeypatch.setattr(module, "CHUNK_BYTES", chunk_bytes)
+    for one, other in zip(folded(images, [TASKS] * 2), whole, strict=True):
+        torch.testing.assert_close(one, other, rtol=1e-4, atol=1e-5)
+
+
+@torch.no_grad()
+def test_stochastic_depth_drops_whole_samples_without_gradients_too(monkeypatch):
+    monkeypatch.setattr(swin, "CHUNK_BYTES", 1024)
+    block = swin.SwinBlock(16, 2, 4, 4, shifted=False, drop_path=0.5).train()
+    x = torch.rand(16, 8, 8, 16)
+    torch.manual_seed(0)
+    changed = (block(x) != x).flatten(1, 2).any(2)  # (B, tokens): whether any channel is new
+    assert (changed == changed[:, :1]).all()
+    assert len(changed[:, 0].unique()) == 2
 
 
 @pytest.mark.parametrize("shape", [(2, 3, 64, 96), (1, 3, 288, 320)])
