@@ -201,7 +201,7 @@ class SwinBlock(nn.Module):
         if self.training or not pays_in_parts(x):  # a sample is dropped whole
             return self._with_mlp(x)
         tokens, out = x.flatten(0, 2), torch.empty_like(x, memory_format=torch.contiguous_format)
-        size = CHUNK_BYTES // (self.mlp.fc1.out_features * x.element_size())
+        size = max(1, CHUNK_BYTES // (self.mlp.fc1.out_features * x.element_size()))
         for part, result in zip(tokens.split(size), out.flatten(0, 2).split(size), strict=True):
             result.copy_(self._with_mlp(part))
         return out
