@@ -142,29 +142,22 @@ class Decoder(nn.Module):
             for lateral, skip in zip(self.lateral_connection_list, skips, strict=True)
         ]
         count = len(x) // len(skips[0])
-        outputs: list[Tensor] = []
         if count == 1 or x.device.type != "cpu":
-            self._run_stages(x, laterals, range(len(self.layers)), outputs)
-            return outputs
-        # A CPU does one large map at a time, so that it stays in the cache.
-        x = self._run_stages(x, laterals, range(self.FIRST_OUTPUT), [])
-        each: list[list[Tensor]] = []
-        for part in x.unflatten(0, (-1, count)).unbind(1):
-            each.append([])
-            self._run_stages(part, laterals, range(self.FIRST_OUTPUT, len(self.layers)), each[-1])
+            return self._decode(x, laterals)
+        # One map of each image at a time: what a CPU has at hand stays in its cache.
+        maps = x.unflatten(0, (-1, count)).unbind(1)
+        each = [self._decode(part, laterals) for part in maps]
         return [torch.stack(pictures, 1).flatten(0, 1) for pictures in zip(*each, strict=True)]
 
-    def _run_stages(
-        self, x: Tensor, laterals: list[Tensor], stages: range, outputs: list[Tensor]
-    ) -> Tensor:
-        """Map after the last of `stages`; the pictures on the way are added to `outputs`."""
+    def _decode(self, x: Tensor, laterals: list[Tensor]) -> list[Tensor]:
+        outputs = []
         heads = (*self.intermediate_convs, self.output_conv)
-        for index in stages:
-            x = self.layers[index](x)
+        for index, stage in enumerate(self.layers):
+            x = stage(x)
             if index < len(laterals):
                 lateral = laterals[index]
                 x = (x.unflatten(0, (len(lateral), -1)) + lateral).flatten(0, 1)
             if index >= self.FIRST_OUTPUT:
                 picture = getattr(self, f"norm{index}")(x).permute(0, 3, 1, 2)
                 outputs.append(heads[index - self.FIRST_OUTPUT](picture))
-        return x
+        return outputs
