@@ -31,9 +31,9 @@ demo: $(READY)  ## train a small model jointly, evaluate it, draw contact sheets
 	$(if $(TRIPLETS),for split in train test; do mkdir -p $(DEMO)/data/TextRemoval/SCUT-EnsText/$$split \
 		&& cp -r "$(REAL)/." $(DEMO)/data/TextRemoval/SCUT-EnsText/$$split/; done)
 	$(BIN)/python main.py $(DEMO_OPTIONS) --data_cfg_paths $(TRAIN_CONFIGS) --variant upocr_nano \
-		--pix2pix_size 128 --vgg16_weights none --batch_size 1 --epochs 12 --iter_per_epoch 100 \
-		--lr 1e-3 --lr_encoder_ratio 1 --warmup_epochs 3 --print_freq 50 --output_dir $(DEMO)/train \
-		--task_weights text_removal=0.2 tampered_text_detection=2.5 text_segmentation=2.5
+		--pix2pix_size 128 --vgg16_weights none --batch_size 1 --epochs 16 --iter_per_epoch 100 \
+		--lr 7e-4 --lr_encoder_ratio 1 --warmup_epochs 2 --print_freq 50 --output_dir $(DEMO)/train \
+		--task_weights text_removal=0.2 tampered_text_detection=0.6 text_segmentation=4
 	$(BIN)/python main.py $(DEMO_OPTIONS) --eval true --resume $(DEMO)/train/checkpoint_last.pth \
 		--eval_data_cfg_path $(EVAL_CONFIGS) --pix2pix_size 256 --visualize true --output_dir $(DEMO)/eval
 	$(BIN)/python -m eval.contact_sheet --data_root $(DEMO)/data \
