@@ -8,9 +8,11 @@ import numpy as np
 from datasets.prepare.backgrounds import Background
 from datasets.prepare.chance import between, coin, log_between, pick, pick_weighted
 from datasets.prepare.corpus import draw_number, draw_words
+from datasets.prepare.decoys import draw_decoy
 from datasets.prepare.fonts import Face, FontBook, covers
 from datasets.prepare.geometry import Bend, Warp
 from datasets.prepare.lettering import Style, draw_colour, draw_style, faint_colour
+from datasets.prepare.pages import draw_ink, draw_page_text, draw_paper, through_paper
 from datasets.prepare.panels import draw_panel
 from datasets.prepare.scene import Region, Scene, SceneWord, clipped, grown, region_of
 from datasets.prepare.typesetting import Arrangement, Block, Line, Setting
@@ -34,6 +36,8 @@ class Habits:
         crowd: most bare texts in a scene.
         small: share of bare texts that are rather small; the others are rather large.
         least_height: of letters, pixels.
+        pages: share of scenes that are a printed page instead.
+        decoys: share of the other scenes that also get strokes which are no writing.
     """
 
     upright: bool = False
@@ -42,6 +46,8 @@ class Habits:
     crowd: int = 4
     small: float = 0.66
     least_height: float = LEAST_HEIGHT
+    pages: float = 0.0
+    decoys: float = 0.0
 
 
 @dataclass(frozen=True)
@@ -73,7 +79,14 @@ class Composer:
         self.scene = Scene.on(background)
 
     def compose(self) -> Scene:
-        """Put up signs and bare texts, or (at the habit's share) signs without a letter."""
+        """Put up signs and bare texts, or (at the habit's share) signs without a letter, or print a
+        page.
+        """
+        if self.habits.pages and coin(self.rng, self.habits.pages):
+            return self._print_page()
+        if self.habits.decoys and coin(self.rng, self.habits.decoys):
+            for _ in range(int(self.rng.integers(1, 6))):
+                self._add_decoy()
         signs = [
             self._put_up_sign() for _ in range(pick_weighted(self.rng, {0: 0.4, 1: 0.42, 2: 0.18}))
         ]
@@ -151,6 +164,63 @@ class Composer:
             if setting.size * _LETTER_HEIGHT < self.habits.least_height:
                 return None
         return None
+
+    def _print_page(self) -> Scene:
+        """One or two columns of body text on paper."""
+        size = self.scene.size
+        paper = draw_paper(self.rng, self.scene.clean)
+        turn = float(np.clip(self.rng.normal(0, 0.03), -0.09, 0.09))
+        tilt = (between(self.rng, -0.08, 0.08), between(self.rng, -0.08, 0.08))
+        if coin(self.rng, 0.4):
+            behind = self._page_draft((0.95 * size, 0.95 * size), turn, (0.0, 0.0))
+            if behind:
+                warp = behind.warp.moved_to((size / 2, size / 2))
+                coverage = warp.render(behind.block.coverage, (0, 0, size, size))
+                paper = through_paper(self.rng, paper, coverage)
+        self.scene = Scene.on(Background(paper, self.scene.background, 0.0))
+        columns = 2 if coin(self.rng, 0.2) else 1
+        width, height = between(self.rng, 0.7, 0.97) / columns, between(self.rng, 0.5, 0.97)
+        style = draw_ink(self.rng)
+        for column in range(columns):
+            room = (width - (0.02 if columns > 1 else 0)) * size, height * size
+            draft = self._page_draft(room, turn, tilt)
+            if draft is None:
+                continue
+            across = 0.5 + (column - (columns - 1) / 2) * width
+            draft = replace(draft, warp=draft.warp.moved_to((across * size, size / 2)))
+            self.scene.occupy(clipped(region_of(draft.warp), size))
+            self.write(draft, style=style)
+        return self.scene
+
+    def _page_draft(
+        self, room: tuple[float, float], turn: float, tilt: tuple[float, float]
+    ) -> Draft | None:
+        least, size = self.habits.least_height, self.scene.size
+        text = draw_page_text(self.rng, self.fonts, size, least, *room)
+        if text is None:
+            return None
+        setting = text.setting
+        for _ in range(3):
+            arranged = Arrangement(text.lines, setting)
+            warp = Warp(arranged.canvas, Bend(), arranged.scale, turn, tilt)
+            left, top, right, bottom = warp.bounds()
+            excess = max((right - left) / room[0], (bottom - top) / room[1])
+            letters = setting.size * _LETTER_HEIGHT
+            if excess <= 1:
+                return Draft(arranged.draw(), warp, text.script, letters)
+            setting = replace(setting, size=0.97 * setting.size / excess)
+            if letters / excess < least:
+                return None
+        return None
+
+    def _add_decoy(self) -> None:
+        """Strokes that are no writing, on the bare scene."""
+        coverage = draw_decoy(self.rng, self.scene.size)
+        x, y, width, height = cv2.boundingRect(coverage)
+        if width and height:
+            surface = self.scene.clean[y : y + height, x : x + width]
+            colour = draw_colour(self.rng, surface, contrast=between(self.rng, 10, 65))
+            self.scene.add_decoy(coverage, draw_style(self.rng, colour, min(width, height)))
 
     def draw_words(self, script: str, face: Face, count: int) -> tuple[str, ...] | None:
         """Words whose every character the face has; None if it has none after some tries."""

@@ -4,6 +4,7 @@ import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -43,16 +44,24 @@ class Materials:
         fonts: to write with.
         size: side of the pictures in pixels.
         avoid_text: whether crops of photographs with text-like structure are avoided.
+        pages, decoys: see `Habits`.
     """
 
     photographs: Sequence[Path]
     fonts: FontBook
     size: int
     avoid_text: bool = True
+    pages: float = 0.0
+    decoys: float = 0.0
 
     def background(self, rng: np.random.Generator) -> Background:
         """A background for one scene."""
         return draw_background(rng, self.photographs, self.size, self.avoid_text)
+
+    def composer(self, rng: np.random.Generator, background: Background, **habits: Any) -> Composer:
+        """A composer for one scene with the habits of a task."""
+        habits = habits | {"pages": self.pages, "decoys": self.decoys}
+        return Composer(rng, background, self.fonts, Habits(**habits))
 
 
 @dataclass(frozen=True)
@@ -109,7 +118,7 @@ class DetectionSample:
 def removal_sample(rng: np.random.Generator, materials: Materials) -> RemovalSample:
     """A photograph with text, the same without, and the mask of its words."""
     background = materials.background(rng)
-    scene = Composer(rng, background, materials.fonts, Habits()).compose()
+    scene = materials.composer(rng, background).compose()
     camera = draw_camera(rng, background.softness)
     changed = scene.visible(camera) | scene.word_mask(scene.words, _MASK_MARGIN + camera.reach())
     clean, image = expose(rng, through_lens(scene, camera, changed), camera)
@@ -124,8 +133,8 @@ def removal_sample(rng: np.random.Generator, materials: Materials) -> RemovalSam
 def segmentation_sample(rng: np.random.Generator, materials: Materials) -> SegmentationSample:
     """A photograph with text and the class of every pixel, see `segmentation_label`."""
     background = materials.background(rng)
-    habits = Habits(illegible=0.08, small=0.2)  # TextSeg shows larger text than the others
-    scene = Composer(rng, background, materials.fonts, habits).compose()
+    # TextSeg shows larger text than the others.
+    scene = materials.composer(rng, background, illegible=0.08, small=0.2).compose()
     camera = draw_camera(rng, background.softness)
     for word in scene.words:
         word.legible = word.legible and not too_blurred(word, camera)
@@ -152,9 +161,7 @@ def segmentation_label(scene: Scene, camera: Camera) -> np.ndarray:
 def detection_sample(rng: np.random.Generator, materials: Materials) -> DetectionSample:
     """A photograph with genuine and forged words, and a genuine look-alike for every forgery."""
     background = materials.background(rng)
-    composer = Composer(
-        rng, background, materials.fonts, Habits(upright=True, least_height=11, crowd=3)
-    )
+    composer = materials.composer(rng, background, upright=True, least_height=11, crowd=3)
     scene = composer.compose()
     camera = draw_camera(rng, background.softness)
     workshop = Workshop(rng, composer, materials.photographs, camera)

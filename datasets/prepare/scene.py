@@ -118,6 +118,15 @@ class Scene:
         self.clean[window], _ = paint_panel(rng, self.clean[window], panel, warp, region)
         self.image[window] = self.clean[window]
 
+    def add_decoy(self, coverage: np.ndarray, style: Style) -> None:
+        """Paint strokes that are no text, coverage uint8 (S, S); they come before any text."""
+        left, top, width, height = cv2.boundingRect(coverage)
+        region = left, top, left + width, top + height
+        window = slices(clipped(grown(region, style.reach()), self.size))
+        surface = self.clean[window]
+        self.clean[window], _ = paint(surface, surface, coverage[window], style)
+        self.image[window] = self.clean[window]
+
     def add_text(self, block: Block, warp: Warp, style: Style, script: str) -> list[SceneWord]:
         """Paint a block of text; returns its words, which are also added to `words`."""
         region = clipped(grown(region_of(warp), style.reach()), self.size)

@@ -51,6 +51,7 @@ class Recipe:
         size: side of the pictures in pixels.
         seed: of all draws.
         avoid_text: whether crops of photographs with text-like structure are avoided.
+        pages, decoys: shares of scenes, see `datasets.prepare.composition.Habits`.
     """
 
     output_dir: Path
@@ -59,13 +60,18 @@ class Recipe:
     size: int
     seed: int
     avoid_text: bool
+    pages: float = 0.0
+    decoys: float = 0.0
 
     def make(self, split: str, index: int) -> list[dict]:
         """Write sample `index` of a split, for all tasks; returns its records for the manifest.
 
         It depends on the recipe, the split and the index only.
         """
-        materials = Materials(self.photographs[split], self.fonts, self.size, self.avoid_text)
+        materials = Materials(
+            *(self.photographs[split], self.fonts, self.size, self.avoid_text),
+            *(self.pages, self.decoys),
+        )
         name = sample_name(split, index)
         rngs = [generator(self.seed, SPLITS.index(split), index, task) for task in range(3)]
         removal = removal_sample(rngs[0], materials)
@@ -154,6 +160,10 @@ def build_parser() -> argparse.ArgumentParser:
     )
     add("--avoid_text", type=parse_bool, default=True, metavar="BOOL",
         help="avoid crops of photographs that seem to hold text already")  # fmt: skip
+    add("--pages", type=float, default=0.0, metavar="SHARE",
+        help="share of scenes that are a printed page")  # fmt: skip
+    add("--decoys", type=float, default=0.0, metavar="SHARE",
+        help="share of the others that also show railings, branches, tiles")  # fmt: skip
     add(
         "--preview",
         action="store_true",
@@ -180,6 +190,8 @@ def main() -> None:
         options.size,
         options.seed,
         options.avoid_text,
+        options.pages,
+        options.decoys,
     )
     counts = {"train": options.num_train, "test": options.num_test}
     records = synthesize(recipe, counts, options.workers)
@@ -198,6 +210,9 @@ def _check(options: argparse.Namespace) -> None:
         raise ValueError("--num_train and --num_test are both 0: nothing to do")
     if options.size < SMALLEST_SIZE:
         raise ValueError(f"--size {options.size} is too small, expected at least {SMALLEST_SIZE}")
+    for name in ("pages", "decoys"):
+        if not 0 <= getattr(options, name) <= 1:
+            raise ValueError(f"--{name} {getattr(options, name)} is not a share from 0 to 1")
     if options.seed < 0:
         raise ValueError(f"--seed {options.seed} is negative")
 
