@@ -1,6 +1,6 @@
 """Time and memory of a training step, and a naive peer: `python -m benchmarks.training`."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -46,29 +46,55 @@ def random_batches(side: int, batch_size: int) -> Batches:
         yield {"images": images, "labels": labels, "masks": masks, "tasks": tasks}
 
 
-def make_step(variant: str, kind: str, dtype: torch.dtype, vgg16: str, batches: Batches) -> Step:
-    """A whole training step of a `kind`: naive, ours, ours checkpointed, ours compiled."""
+def make_steps(
+    variant: str, kinds: Sequence[str], dtype: torch.dtype, vgg16: str, batches: Batches
+) -> dict[str, Step]:
+    """A whole training step of every kind: naive, ours, ours checkpointed, ours compiled.
+
+    They share their weights and the optimizer, so that several fit into memory beside each other.
+    """
     torch.manual_seed(0)
     model = build_upocr(variant, scratch_init=True).train()
     criterion = build_criterion(build_vgg16(vgg16))
-    network: nn.Module = naive_copy(model) if kind == "naive" else model
-    optimizer = build_optimizer(network, 1e-5, 0.1, 0.05)
-    if kind == "ours, checkpointed":
-        model.set_grad_checkpointing(True, True)
-    if kind == "ours, compiled":
-        network = torch.compile(network)
+    optimizer = build_optimizer(model, 1e-5, 0.1, 0.05)
     scaler = torch.amp.GradScaler("cpu", enabled=False)
 
-    def step() -> float:
-        batch = next(batches)
-        images, labels, masks = (to_device(batch[k], CPU) for k in ("images", "labels", "masks"))
-        with torch.autocast("cpu", dtype=dtype, enabled=dtype != torch.float32):
-            outputs = network(images, batch["tasks"])
-            total, _ = criterion(outputs, images, labels, masks, batch["tasks"])
-        optimizer_step(total, optimizer, scaler, network.parameters(), 0.0)
-        return total.item()
+    def step_of(kind: str) -> Step:
+        network: nn.Module = naive_copy(model, shared=True) if kind == "naive" else model
+        if kind == "ours, compiled":
+            network = torch.compile(network)
 
-    return step
+        def step() -> float:
+            checkpointed = kind == "ours, checkpointed"
+            model.set_grad_checkpointing(checkpointed, checkpointed)
+            batch = next(batches)
+            images, labels, masks = (
+                to_device(batch[k], CPU) for k in ("images", "labels", "masks")
+            )
+            with torch.autocast("cpu", dtype=dtype, enabled=dtype != torch.float32):
+                outputs = network(images, batch["tasks"])
+                total, _ = criterion(outputs, images, labels, masks, batch["tasks"])
+            optimizer_step(total, optimizer, scaler, network.parameters(), 0.0)
+            return total.item()
+
+        return step
+
+    return {kind: step_of(kind) for kind in kinds}
+
+
+def make_step(variant: str, kind: str, dtype: torch.dtype, vgg16: str, batches: Batches) -> Step:
+    """The step of one kind alone, see `make_steps`."""
+    return make_steps(variant, [kind], dtype, vgg16, batches)[kind]
+
+
+def seconds_of_steps(args: Any, kinds: Sequence[str], dtype: str) -> dict[str, list[float]]:
+    """Seconds of every step, of one batch or with the loader that feeds it."""
+    batches = random_batches(args.side, args.batch_size)
+    if args.data_cfg_paths:
+        sets = [build_dataset(path, args.side, args.data_root) for path in args.data_cfg_paths]
+        batches = iter(MultiTaskLoader(sets, args.batch_size, 0, args.num_workers))
+    steps = make_steps(args.variant, kinds, DTYPES[dtype], args.vgg16_weights, batches)
+    return interleave(steps, args.repeats)
 
 
 def peak_of_step(variant: str, kind: str, dtype: str, vgg16: str, side: int, batch: int) -> float:
@@ -79,17 +105,12 @@ def peak_of_step(variant: str, kind: str, dtype: str, vgg16: str, side: int, bat
     return peak_gib()
 
 
-def compare(args: Any, batches: Callable[[], Batches]) -> list[dict[str, Any]]:
-    """A table for every type."""
+def compare(args: Any) -> list[dict[str, Any]]:
+    """A table for every type. What was measured gives its memory back before the next begins."""
     kinds = ["naive", "ours", "ours, checkpointed"] + ["ours, compiled"] * args.compile
     reports = []
     for dtype in args.dtypes:
-        steps = {
-            kind: make_step(args.variant, kind, DTYPES[dtype], args.vgg16_weights, batches())
-            for kind in kinds
-        }
-        seconds = interleave(steps, args.repeats)
-        del steps
+        seconds = in_fresh_process(seconds_of_steps, args, kinds, dtype)
         peaks = {
             kind: in_fresh_process(
                 peak_of_step,
@@ -132,12 +153,8 @@ def main() -> None:
     add("--json", type=Path, help="write the figures to this file")
     args = parser.parse_args()
     torch.set_num_threads(args.num_threads)
-    batches: Callable[[], Batches] = lambda: random_batches(args.side, args.batch_size)  # noqa: E731
-    if args.data_cfg_paths:
-        sets = [build_dataset(path, args.side, args.data_root) for path in args.data_cfg_paths]
-        batches = lambda: MultiTaskLoader(sets, args.batch_size, 0, args.num_workers)  # noqa: E731
     rates = print_machine()
-    write_json(args.json, rates, compare(args, batches))
+    write_json(args.json, rates, compare(args))
 
 
 if __name__ == "__main__":

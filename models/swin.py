@@ -2,14 +2,17 @@
 
 import math
 from functools import partial
+from typing import Any
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
+from torch.autograd.function import once_differentiable
 from torch.utils.checkpoint import checkpoint
 from torchvision.ops import StochasticDepth
 
 from models.attention import CHUNK_BYTES, cosine_attention, pays_in_parts
+from models.mlp import Mlp
 
 MASKED = -100.0  # added to the logits of two tokens that the shift made neighbours
 MAX_LOGIT_SCALE = 100.0
@@ -146,25 +149,33 @@ class LayerNorm(nn.LayerNorm):
 
     def forward(self, x: Tensor) -> Tensor:
         """x: (..., C) -> (..., C)."""
+        narrow = x.dtype != self.weight.dtype and torch.is_grad_enabled()
+        if narrow and x.device.type == "cpu" and not torch.compiler.is_compiling():
+            return _WideNorm.apply(x, self.weight, self.bias, self.eps)
         return super().forward(x.to(self.weight.dtype))
 
 
-class Mlp(nn.Module):
-    """Two linear layers with GELU.
+class _WideNorm(torch.autograd.Function):
+    """Layer normalisation of an input that is kept for the backward pass in its narrower type."""
 
-    Args:
-        dim: channels in and out.
-        hidden_dim: channels between.
-    """
+    @staticmethod
+    def forward(ctx: Any, x: Tensor, weight: Tensor, bias: Tensor, eps: float) -> Tensor:
+        """x (..., C), weight and bias (C,) -> (..., C) of the type of the weight."""
+        shape = weight.shape
+        out, mean, inverse = torch.native_layer_norm(x.to(weight.dtype), shape, weight, bias, eps)
+        ctx.save_for_backward(x, mean, inverse, weight, bias)
+        return out
 
-    def __init__(self, dim: int, hidden_dim: int) -> None:
-        super().__init__()
-        self.fc1 = nn.Linear(dim, hidden_dim)
-        self.fc2 = nn.Linear(hidden_dim, dim)
-
-    def forward(self, x: Tensor) -> Tensor:
-        """x: (..., C) -> (..., C)."""
-        return self.fc2(F.gelu(self.fc1(x)))
+    @staticmethod
+    @once_differentiable
+    def backward(ctx: Any, grad: Tensor) -> tuple[Tensor | None, ...]:
+        """Gradients of x, weight and bias for `grad` (..., C) of the output."""
+        x, mean, inverse, weight, bias = ctx.saved_tensors
+        wide = x.to(weight.dtype)
+        x_grad, weight_grad, bias_grad = torch.ops.aten.native_layer_norm_backward(
+            grad.contiguous(), wide, weight.shape, mean, inverse, weight, bias, [True] * 3
+        )
+        return x_grad.to(x.dtype), weight_grad, bias_grad, None
 
 
 class SwinBlock(nn.Module):
