@@ -40,8 +40,8 @@ class Mlp(nn.Module):
 class _RecomputedMlp(torch.autograd.Function):
     """The MLP of tokens (n, C), of which only the hidden layer before GELU is kept.
 
-    GELU is computed once more in the backward pass. In float32 the tokens are done a part at a
-    time, so that nothing as wide as the hidden layer leaves the cache of a CPU.
+    GELU is computed once more in the backward pass. The tokens are done a part at a time, so that
+    nothing else as wide as the hidden layer leaves the cache of a CPU.
     """
 
     @staticmethod
@@ -73,8 +73,6 @@ class _RecomputedMlp(torch.autograd.Function):
 
 
 def _parts(hidden: Tensor) -> list[slice]:
-    """Of the tokens of a hidden layer (n, H): whole in bfloat16, whose small products are slow."""
-    size = len(hidden)
-    if hidden.dtype == torch.float32:
-        size = max(LEAST_PART, CHUNK_BYTES // (hidden.shape[1] * hidden.element_size()))
+    """Of the tokens of a hidden layer (n, H), so many that they stay in the cache."""
+    size = max(LEAST_PART, CHUNK_BYTES // (hidden.shape[1] * hidden.element_size()))
     return [slice(start, start + size) for start in range(0, len(hidden), size)]
