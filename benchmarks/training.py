@@ -25,6 +25,7 @@ from models.criterion import build_criterion
 from models.upocr import VARIANTS
 from models.vgg import build_vgg16
 from utils.cli import Parser, parse_bool, run
+from utils.memory import FreedMemory
 from utils.optim import build_optimizer, optimizer_step
 
 CPU = torch.device("cpu")
@@ -63,6 +64,7 @@ def make_steps(
         network: nn.Module = naive_copy(model, shared=True) if kind == "naive" else model
         if kind == "ours, compiled":
             network = torch.compile(network)
+        freed = FreedMemory()
 
         def step() -> float:
             checkpointed = kind == "ours, checkpointed"
@@ -75,6 +77,8 @@ def make_steps(
                 outputs = network(images, batch["tasks"])
                 total, _ = criterion(outputs, images, labels, masks, batch["tasks"])
             optimizer_step(total, optimizer, scaler, network.parameters(), 0.0)
+            if kind != "naive":
+                freed.give_back()
             return total.item()
 
         return step

@@ -2,12 +2,10 @@
 
 import math
 from functools import partial
-from typing import Any
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
-from torch.autograd.function import once_differentiable
 from torch.utils.checkpoint import checkpoint
 from torchvision.ops import StochasticDepth
 
@@ -149,33 +147,7 @@ class LayerNorm(nn.LayerNorm):
 
     def forward(self, x: Tensor) -> Tensor:
         """x: (..., C) -> (..., C)."""
-        narrow = x.dtype != self.weight.dtype and torch.is_grad_enabled()
-        if narrow and x.device.type == "cpu" and not torch.compiler.is_compiling():
-            return _WideNorm.apply(x, self.weight, self.bias, self.eps)
         return super().forward(x.to(self.weight.dtype))
-
-
-class _WideNorm(torch.autograd.Function):
-    """Layer normalisation of an input that is kept for the backward pass in its narrower type."""
-
-    @staticmethod
-    def forward(ctx: Any, x: Tensor, weight: Tensor, bias: Tensor, eps: float) -> Tensor:
-        """x (..., C), weight and bias (C,) -> (..., C) of the type of the weight."""
-        shape = weight.shape
-        out, mean, inverse = torch.native_layer_norm(x.to(weight.dtype), shape, weight, bias, eps)
-        ctx.save_for_backward(x, mean, inverse, weight, bias)
-        return out
-
-    @staticmethod
-    @once_differentiable
-    def backward(ctx: Any, grad: Tensor) -> tuple[Tensor | None, ...]:
-        """Gradients of x, weight and bias for `grad` (..., C) of the output."""
-        x, mean, inverse, weight, bias = ctx.saved_tensors
-        wide = x.to(weight.dtype)
-        x_grad, weight_grad, bias_grad = torch.ops.aten.native_layer_norm_backward(
-            grad.contiguous(), wide, weight.shape, mean, inverse, weight, bias, [True] * 3
-        )
-        return x_grad.to(x.dtype), weight_grad, bias_grad, None
 
 
 class SwinBlock(nn.Module):

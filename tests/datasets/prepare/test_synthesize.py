@@ -132,6 +132,8 @@ def test_only_a_synthetic_set_is_replaced(tmp_path: Path, monkeypatch: pytest.Mo
         ("--num_train", 0),
         ("--fonts", "none"),
         ("--backgrounds", "none"),
+        ("--pages", 1.5),
+        ("--decoys", -0.5),
     ],
 )
 def test_bad_option_is_named(
