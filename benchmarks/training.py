@@ -1,6 +1,6 @@
 """Time and memory of a training step, and a naive peer: `python -m benchmarks.training`."""
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -47,82 +47,66 @@ def random_batches(side: int, batch_size: int) -> Batches:
         yield {"images": images, "labels": labels, "masks": masks, "tasks": tasks}
 
 
-def make_steps(
-    variant: str, kinds: Sequence[str], dtype: torch.dtype, vgg16: str, batches: Batches
-) -> dict[str, Step]:
-    """A whole training step of every kind: naive, ours, ours checkpointed, ours compiled.
-
-    They share their weights and the optimizer, so that several fit into memory beside each other.
-    """
+def make_step(variant: str, kind: str, dtype: torch.dtype, vgg16: str, batches: Batches) -> Step:
+    """A whole training step of a `kind`: naive, ours, ours checkpointed, ours compiled."""
     torch.manual_seed(0)
     model = build_upocr(variant, scratch_init=True).train()
     criterion = build_criterion(build_vgg16(vgg16))
+    network: nn.Module = naive_copy(model, shared=True) if kind == "naive" else model
     optimizer = build_optimizer(model, 1e-5, 0.1, 0.05)
+    if kind == "ours, checkpointed":
+        model.set_grad_checkpointing(True, True)
+    if kind == "ours, compiled":
+        network = torch.compile(network)
     scaler = torch.amp.GradScaler("cpu", enabled=False)
+    freed = FreedMemory()
 
-    def step_of(kind: str) -> Step:
-        network: nn.Module = naive_copy(model, shared=True) if kind == "naive" else model
-        if kind == "ours, compiled":
-            network = torch.compile(network)
-        freed = FreedMemory()
+    def step() -> float:
+        batch = next(batches)
+        images, labels, masks = (to_device(batch[k], CPU) for k in ("images", "labels", "masks"))
+        with torch.autocast("cpu", dtype=dtype, enabled=dtype != torch.float32):
+            outputs = network(images, batch["tasks"])
+            total, _ = criterion(outputs, images, labels, masks, batch["tasks"])
+        optimizer_step(total, optimizer, scaler, network.parameters(), 0.0)
+        if kind != "naive":
+            freed.give_back()
+        return total.item()
 
-        def step() -> float:
-            checkpointed = kind == "ours, checkpointed"
-            model.set_grad_checkpointing(checkpointed, checkpointed)
-            batch = next(batches)
-            images, labels, masks = (
-                to_device(batch[k], CPU) for k in ("images", "labels", "masks")
-            )
-            with torch.autocast("cpu", dtype=dtype, enabled=dtype != torch.float32):
-                outputs = network(images, batch["tasks"])
-                total, _ = criterion(outputs, images, labels, masks, batch["tasks"])
-            optimizer_step(total, optimizer, scaler, network.parameters(), 0.0)
-            if kind != "naive":
-                freed.give_back()
-            return total.item()
-
-        return step
-
-    return {kind: step_of(kind) for kind in kinds}
+    return step
 
 
-def make_step(variant: str, kind: str, dtype: torch.dtype, vgg16: str, batches: Batches) -> Step:
-    """The step of one kind alone, see `make_steps`."""
-    return make_steps(variant, [kind], dtype, vgg16, batches)[kind]
+def measure(args: Any, kind: str, dtype: str) -> tuple[list[float], float]:
+    """Seconds of `args.steps` steps after a first one, and the GiB that this process took at most.
 
-
-def seconds_of_steps(args: Any, kinds: Sequence[str], dtype: str) -> dict[str, list[float]]:
-    """Seconds of every step, of one batch or with the loader that feeds it."""
+    Fed by one batch, or by a loader that reads data sets.
+    """
     batches = random_batches(args.side, args.batch_size)
     if args.data_cfg_paths:
         sets = [build_dataset(path, args.side, args.data_root) for path in args.data_cfg_paths]
         batches = iter(MultiTaskLoader(sets, args.batch_size, 0, args.num_workers))
-    steps = make_steps(args.variant, kinds, DTYPES[dtype], args.vgg16_weights, batches)
-    return interleave(steps, args.repeats)
-
-
-def peak_of_step(variant: str, kind: str, dtype: str, vgg16: str, side: int, batch: int) -> float:
-    """GiB that two steps take at most, optimizer and all."""
-    step = make_step(variant, kind, DTYPES[dtype], vgg16, random_batches(side, batch))
-    for _ in range(2):
-        step()
-    return peak_gib()
+    step = make_step(args.variant, kind, DTYPES[dtype], args.vgg16_weights, batches)
+    seconds = interleave({kind: step}, args.steps)[kind]
+    return seconds, peak_gib()
 
 
 def compare(args: Any) -> list[dict[str, Any]]:
-    """A table for every type. What was measured gives its memory back before the next begins."""
+    """A table for every type.
+
+    The kinds take turns, each time in a process of its own: what one leaves in memory would slow
+    down or speed up the next.
+    """
     kinds = ["naive", "ours", "ours, checkpointed"] + ["ours, compiled"] * args.compile
     reports = []
     for dtype in args.dtypes:
-        seconds = in_fresh_process(seconds_of_steps, args, kinds, dtype)
-        peaks = {
-            kind: in_fresh_process(
-                peak_of_step,
-                *(args.variant, kind, dtype, args.vgg16_weights, args.side, args.batch_size),
-            )
-            for kind in kinds
-        }
-        samples = args.batch_size * len(TASKS)
+        seconds: dict[str, list[float]] = {kind: [] for kind in kinds}
+        peaks = dict.fromkeys(kinds, 0.0)
+        for kind in kinds * args.repeats:
+            times, peak = in_fresh_process(measure, args, kind, dtype)
+            seconds[kind] += times
+            peaks[kind] = max(peaks[kind], peak)
+        samples = args.batch_size * (
+            len(args.data_cfg_paths) if args.data_cfg_paths else len(TASKS)
+        )
         rows = [
             {
                 "step": kind,
@@ -149,7 +133,8 @@ def main() -> None:
     add("--dtypes", nargs="+", choices=list(DTYPES), default=list(DTYPES))
     add("--vgg16_weights", default="random", help="imagenet, random, none or a file")
     add("--compile", type=parse_bool, default=False, help="also with torch.compile")
-    add("--repeats", type=int, default=3, help="timed steps of each variant")
+    add("--repeats", type=int, default=3, help="turns of each kind, each in a new process")
+    add("--steps", type=int, default=1, help="timed steps in a turn, after one that is not")
     add("--num_threads", type=int, default=torch.get_num_threads())
     add("--data_cfg_paths", type=Path, nargs="+", help="feed from these data sets, not one batch")
     add("--data_root", type=Path, default=Path("data"), help="folder of the data sets")

@@ -9,6 +9,8 @@ from torch import Tensor
 
 # Bytes that a CPU works on at once: what its cache holds.
 CHUNK_BYTES = 2**22
+# Scores, float32, that are kept for the backward pass: computing so few again would take longer.
+KEPT_BYTES = 2 * CHUNK_BYTES
 EPSILON = 1e-12  # shortest length that a vector is divided by, as in `F.normalize`
 
 
@@ -31,11 +33,16 @@ def cosine_attention(
     One bias is for all windows. Four are for a shifted map of `grid` (rows, columns) windows, whose
     last row and last column are cut: uncut windows, last row, last column, corner.
     """
-    if torch.is_grad_enabled() and qkv.requires_grad and qkv.device.type == "cpu":
+    training = torch.is_grad_enabled() and qkv.requires_grad and qkv.device.type == "cpu"
+    scores_bytes = 4 * len(qkv) * len(scale) * qkv.shape[1] ** 2
+    if training and scores_bytes > KEPT_BYTES:
         return _recomputed_attention(qkv, scale, torch.cat(biases), *grid)
     q, k, v = qkv.unflatten(-1, (3, len(scale), -1)).permute(2, 0, 3, 1, 4)  # (BW, heads, N, D)
-    q = (F.normalize(q, dim=-1, eps=EPSILON) * scale).to(v.dtype)
-    k = F.normalize(k, dim=-1, eps=EPSILON).to(v.dtype)
+    wide = (x.to(_wide(x)) if training else x for x in (q, k))
+    q, k = (F.normalize(x, dim=-1, eps=EPSILON) for x in wide)
+    q, k = (q * scale).to(v.dtype), k.to(v.dtype)
+    if training:
+        return _attend_keeping_scores(q, k, v, biases, grid).transpose(1, 2).flatten(2)
     if len(biases) == 1:
         return _attend(q, k, v, *biases).transpose(1, 2).flatten(2)
     return _attend_shifted(q, k, v, biases, grid).transpose(1, 2).flatten(2)
@@ -44,6 +51,17 @@ def cosine_attention(
 def _attend(q: Tensor, k: Tensor, v: Tensor, bias: Tensor) -> Tensor:
     """(BW, heads, N, D) each, bias (1, heads, N, N) -> (BW, heads, N, D); q @ k are not scaled."""
     return F.scaled_dot_product_attention(q, k, v, attn_mask=bias, scale=1.0)
+
+
+def _attend_keeping_scores(
+    q: Tensor, k: Tensor, v: Tensor, biases: list[Tensor], grid: tuple[int, int]
+) -> Tensor:
+    """As `_attend` or `_attend_shifted`, by operators that give the position bias a gradient."""
+    bias, scores = biases[0], (q @ k.transpose(-2, -1)).to(_wide(q))
+    if len(biases) > 1:
+        bias = torch.cat(biases).index_select(0, kinds_of_windows(*grid).to(q.device))
+    scores = (scores.unflatten(0, (-1, len(bias))) + bias).flatten(0, 1)
+    return scores.softmax(-1, dtype=_wide(v)).to(v.dtype) @ v
 
 
 def _attend_shifted(
@@ -74,8 +92,9 @@ def _attend_shifted(
 
 
 # In training, a CPU has no fused kernel that gives the position bias a gradient, and its memory is
-# slow. So all of it is done for a few windows at a time that stay in the cache, and only q, k and v
-# as the linear layer made them are kept for the backward pass, which computes the rest once more.
+# slow. So on large maps all of it is done for a few windows at a time that stay in the cache, and
+# only q, k and v as the linear layer made them are kept for the backward pass, which computes the
+# rest once more.
 # To a compiler each pass is one operator: it would unroll the loops.
 @torch.library.custom_op("upocr::cosine_attention", mutates_args=())
 def _recomputed_attention(
@@ -139,6 +158,12 @@ def _unit_vectors(x: Tensor) -> tuple[Tensor, Tensor]:
     return x * inverse, inverse
 
 
+def kinds_of_windows(rows: int, columns: int) -> Tensor:
+    """Place in the list of biases for every window of a shifted map, (rows * columns,) int64."""
+    last_row, last_column = (torch.arange(n) == n - 1 for n in (rows, columns))
+    return (last_row[:, None] + 2 * last_column.long()).flatten()
+
+
 def window_parts(
     windows: Tensor, biases: Tensor, rows: int, columns: int
 ) -> Iterator[tuple[int, slice | Tensor]]:
@@ -152,8 +177,7 @@ def window_parts(
     if kinds == 1:
         yield from ((0, slice(start, start + size)) for start in range(0, len(windows), size))
         return
-    last_row, last_column = (torch.arange(n) == n - 1 for n in (rows, columns))
-    kind_of = (last_row[:, None] + 2 * last_column.long()).flatten()  # (windows of a map,)
+    kind_of = kinds_of_windows(rows, columns)
     kind_of = kind_of.repeat(len(windows) // len(kind_of))
     for kind in range(kinds):
         places = (kind_of == kind).nonzero().flatten()
