@@ -311,3 +311,14 @@ def test_hub(nano, entry):
     root = Path(__file__).resolve().parents[2]
     model = torch.hub.load(str(root), entry, source="local", weights=nano, device="cpu")
     assert model.segment_text(np.zeros((40, 40, 3), np.uint8)).mask.shape == (40, 40)
+
+
+def test_hub_has_the_shipped_weights_and_refuses_another_variant(tmp_path):
+    root = str(Path(__file__).resolve().parents[2])
+    model = torch.hub.load(root, "upocr_nano", source="local", device="cpu")
+    assert model.network.architecture["embed_dim"] == 32
+    other = build_upocr("upocr_nano", embed_dim=16)
+    path = tmp_path / "other.pth"
+    torch.save({"model": other.state_dict(), "architecture": other.architecture}, path)
+    with pytest.raises(ValueError, match=r"other\.pth: these are not weights of upocr_nano"):
+        torch.hub.load(root, "upocr_nano", source="local", weights=path, device="cpu")
