@@ -14,7 +14,7 @@ def upocr(weights: str, **options) -> Predictor:
 def upocr_nano(weights: str | None = None, **options) -> Predictor:
     """The small variant; without `weights` the ones in `pretrained/`."""
     predictor = Predictor.from_pretrained(weights, **options)
-    # Heads and blocks are the file's own: earlier weights of this variant have others.
+    # Heads and blocks are the file's own.
     if predictor.network.architecture["embed_dim"] != VARIANTS["upocr_nano"]["embed_dim"]:
         raise ValueError(f"{weights}: these are not weights of upocr_nano, load them as upocr")
     return predictor
