@@ -154,8 +154,8 @@ def _stage_caller(stage: nn.Module, x: Tensor) -> Call:
 
 
 @torch.inference_mode()
-def main() -> None:
-    """The command."""
+def build_parser() -> Parser:
+    """Options of the command."""
     parser = Parser(prog="python -m benchmarks.inference", description=__doc__)
     add = parser.add_argument
     add("--variant", choices=sorted(VARIANTS), default="upocr")
@@ -164,7 +164,12 @@ def main() -> None:
     add("--repeats", type=int, default=7, help="timed calls of each variant")
     add("--num_threads", type=int, default=torch.get_num_threads())
     add("--json", type=Path, help="write the figures to this file")
-    args = parser.parse_args()
+    return parser
+
+
+def main() -> None:
+    """The command."""
+    args = build_parser().parse_args()
     torch.set_num_threads(args.num_threads)
     rates = print_machine()
     reports = [

@@ -110,8 +110,8 @@ def _largest_block(model: UPOCR, images: Tensor, tasks: list[str], known: list[T
     return max(sizes)
 
 
-def main() -> None:
-    """The command."""
+def build_parser() -> Parser:
+    """Options of the command."""
     parser = Parser(prog="python -m benchmarks.memory", description=__doc__.splitlines()[0])
     add = parser.add_argument
     add("--variant", choices=sorted(VARIANTS), default="upocr")
@@ -119,7 +119,12 @@ def main() -> None:
     add("--batch_size", type=int, default=8, help="samples of each task")
     add("--vgg16_weights", default="random", help="random or none: only its shape matters")
     add("--json", type=Path, help="write the figures to this file")
-    args = parser.parse_args()
+    return parser
+
+
+def main() -> None:
+    """The command."""
+    args = build_parser().parse_args()
     model = build_upocr(args.variant).train()
     criterion = build_criterion(build_vgg16(args.vgg16_weights))
     constant = PARAMETER_BYTES * sum(p.numel() for p in model.parameters()) / 2**30

@@ -123,8 +123,8 @@ def compare(args: Any) -> list[dict[str, Any]]:
     return reports
 
 
-def main() -> None:
-    """The command."""
+def build_parser() -> Parser:
+    """Options of the command."""
     parser = Parser(prog="python -m benchmarks.training", description=__doc__)
     add = parser.add_argument
     add("--variant", choices=sorted(VARIANTS), default="upocr")
@@ -140,7 +140,12 @@ def main() -> None:
     add("--data_root", type=Path, default=Path("data"), help="folder of the data sets")
     add("--num_workers", type=int, default=1, help="processes that read the data sets")
     add("--json", type=Path, help="write the figures to this file")
-    args = parser.parse_args()
+    return parser
+
+
+def main() -> None:
+    """The command."""
+    args = build_parser().parse_args()
     torch.set_num_threads(args.num_threads)
     rates = print_machine()
     write_json(args.json, rates, compare(args))

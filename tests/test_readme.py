@@ -8,8 +8,9 @@ from small_run import ROOT
 
 import main
 import predict
+from benchmarks import inference, memory, training
 from datasets.prepare import check, scut_enstext, synthesize
-from eval import baselines, contact_sheet
+from eval import baselines, contact_sheet, gallery, text_masks
 from eval.text_removal import evaluation
 from utils import export
 
@@ -20,10 +21,15 @@ PARSERS = {
     "eval/text_removal/evaluation.py": evaluation.build_parser,
     "eval.baselines": baselines.build_parser,
     "eval.contact_sheet": contact_sheet.build_parser,
+    "eval.gallery": gallery.build_parser,
+    "eval.text_masks": text_masks.build_parser,
     "datasets.prepare.check": check.build_parser,
     "datasets.prepare.scut_enstext": scut_enstext.build_parser,
     "datasets.prepare.synthesize": synthesize.build_parser,
     "utils.export": export.build_parser,
+    "benchmarks.inference": inference.build_parser,
+    "benchmarks.memory": memory.build_parser,
+    "benchmarks.training": training.build_parser,
 }
 
 
