@@ -153,7 +153,6 @@ def _stage_caller(stage: nn.Module, x: Tensor) -> Call:
     return lambda: stage(x)
 
 
-@torch.inference_mode()
 def build_parser() -> Parser:
     """Options of the command."""
     parser = Parser(prog="python -m benchmarks.inference", description=__doc__)
@@ -167,6 +166,7 @@ def build_parser() -> Parser:
     return parser
 
 
+@torch.inference_mode()
 def main() -> None:
     """The command."""
     args = build_parser().parse_args()

@@ -55,12 +55,12 @@ class NaiveAttention(nn.Module):
         return (of_token != of_token.transpose(1, 2)) * MASKED
 
 
-def naive_copy(model: nn.Module, shared: bool = False) -> nn.Module:
+def naive_copy(model: nn.Module) -> nn.Module:
     """A copy of the model with `NaiveAttention` and lateral connections of four convolutions.
 
-    Outputs are equal up to rounding. With `shared` the parameters are those of the model.
+    Outputs are equal up to rounding.
     """
-    naive = copy.deepcopy(model, {id(p): p for p in model.parameters()} if shared else None)
+    naive = copy.deepcopy(model)
     if isinstance(naive, UPOCR):
         laterals = naive.decoder.lateral_connection_list
         naive.decoder.lateral_connection_list = nn.ModuleList(nn.Sequential(*x) for x in laterals)

@@ -52,8 +52,8 @@ def make_step(variant: str, kind: str, dtype: torch.dtype, vgg16: str, batches: 
     torch.manual_seed(0)
     model = build_upocr(variant, scratch_init=True).train()
     criterion = build_criterion(build_vgg16(vgg16))
-    network: nn.Module = naive_copy(model, shared=True) if kind == "naive" else model
-    optimizer = build_optimizer(model, 1e-5, 0.1, 0.05)
+    network: nn.Module = naive_copy(model) if kind == "naive" else model
+    optimizer = build_optimizer(network, 1e-5, 0.1, 0.05)
     if kind == "ours, checkpointed":
         model.set_grad_checkpointing(True, True)
     if kind == "ours, compiled":

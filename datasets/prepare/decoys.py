@@ -23,6 +23,11 @@ def _line(canvas: np.ndarray, points: Points, thickness: int, closed: bool = Fal
     cv2.polylines(canvas, [fixed], closed, 255, thickness, cv2.LINE_AA, _SUBPIXELS)
 
 
+def _fill(canvas: np.ndarray, points: Points) -> None:
+    fixed = np.round(np.asarray(points) * 2**_SUBPIXELS).astype(np.int32)
+    cv2.fillPoly(canvas, [fixed], 255, cv2.LINE_AA, _SUBPIXELS)
+
+
 def _somewhere(rng: np.random.Generator, canvas: np.ndarray) -> Points:
     return np.array([between(rng, 0.05, 0.95) * len(canvas) for _ in range(2)])
 
@@ -93,8 +98,7 @@ def _ring(rng: np.random.Generator, canvas: np.ndarray) -> None:
     for place in range(pick(rng, (1, 1, 1, 2, 3, 4, 6))):
         points = shape + middle + place * step
         if filled:
-            fixed = np.round(points * 2**_SUBPIXELS).astype(np.int32)
-            cv2.fillPoly(canvas, [fixed], 255, cv2.LINE_AA, _SUBPIXELS)
+            _fill(canvas, points)
         else:
             _line(canvas, points, min(thickness, max(1, int(radius / 2))), closed=True)
 
@@ -105,9 +109,7 @@ def _arrow(rng: np.random.Generator, canvas: np.ndarray) -> None:
     width, head = length * between(rng, 0.06, 0.2), length * between(rng, 0.3, 0.5)
     half = [[0, width / 2], [length - head, width / 2], [length - head, width * 1.6], [length, 0]]
     points = np.array(half + [[x, -y] for x, y in half[-2::-1]])
-    fixed = _turned(points, _angle(rng)) + _somewhere(rng, canvas)
-    fixed = np.round(fixed * 2**_SUBPIXELS).astype(np.int32)
-    cv2.fillPoly(canvas, [fixed], 255, cv2.LINE_AA, _SUBPIXELS)
+    _fill(canvas, _turned(points, _angle(rng)) + _somewhere(rng, canvas))
 
 
 def _leaves(rng: np.random.Generator, canvas: np.ndarray) -> None:
