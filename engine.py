@@ -18,7 +18,6 @@ from utils.dist import (
     unwrap_model,
 )
 from utils.logger import Averages, LossWindow, Stopwatch, format_losses
-from utils.memory import FreedMemory
 from utils.optim import optimizer_step
 
 logger = logging.getLogger(__name__)
@@ -68,7 +67,6 @@ def train_one_epoch(
     model.train()
     watchdog = DivergenceWatch(epoch, SCALER_PATIENCE if scaler.is_enabled() else 0)
     window, averages, watch = LossWindow(), Averages(), Stopwatch()
-    freed = FreedMemory()
     for step in range(iterations):
         watch.start_step()
         batch = next(batches)
@@ -78,7 +76,6 @@ def train_one_epoch(
             outputs = model(images, batch["tasks"])
             total, terms = criterion(outputs, images, labels, masks, batch["tasks"])
         norm = optimizer_step(total, optimizer, scaler, model.parameters(), clip_max_norm)
-        freed.give_back()
         window.add(step, {"total": total.detach(), "grad_norm": norm.detach(), **terms})
         if (step + 1) % print_freq == 0 or step + 1 == iterations:
             steps = window.read()

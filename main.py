@@ -38,6 +38,7 @@ from utils.checkpoint import (
 from utils.cli import Parser, parse_bool, run
 from utils.files import write_json
 from utils.logger import RunLog, setup_logging
+from utils.memory import keep_freed_memory
 from utils.optim import build_optimizer, learning_rate, load_optimizer, set_lr
 
 logger = logging.getLogger("upocr")
@@ -597,6 +598,8 @@ def main() -> None:
         if args.eval:
             evaluate_checkpoint(args, device)
         else:
+            if device.type == "cpu":
+                keep_freed_memory()
             Trainer(args, device).run()
     except RuntimeError as error:
         if dist.is_peer_failure(error):

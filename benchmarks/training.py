@@ -25,11 +25,13 @@ from models.criterion import build_criterion
 from models.upocr import VARIANTS
 from models.vgg import build_vgg16
 from utils.cli import Parser, parse_bool, run
-from utils.memory import FreedMemory
+from utils.memory import keep_freed_memory
 from utils.optim import build_optimizer, optimizer_step
 
 CPU = torch.device("cpu")
 Batches = Iterator[dict[str, Any]]
+NAIVE = ("naive", "naive, memory kept")
+KINDS = (*NAIVE, "ours", "ours, checkpointed", "ours, compiled")
 Step = Callable[[], float]  # returns the loss
 
 
@@ -48,18 +50,19 @@ def random_batches(side: int, batch_size: int) -> Batches:
 
 
 def make_step(variant: str, kind: str, dtype: torch.dtype, vgg16: str, batches: Batches) -> Step:
-    """A whole training step of a `kind`: naive, ours, ours checkpointed, ours compiled."""
+    """A whole training step of one of `KINDS`."""
+    if kind != "naive":
+        keep_freed_memory()  # as main.py does
     torch.manual_seed(0)
     model = build_upocr(variant, scratch_init=True).train()
     criterion = build_criterion(build_vgg16(vgg16))
-    network: nn.Module = naive_copy(model) if kind == "naive" else model
+    network: nn.Module = naive_copy(model) if kind in NAIVE else model
     optimizer = build_optimizer(network, 1e-5, 0.1, 0.05)
     if kind == "ours, checkpointed":
         model.set_grad_checkpointing(True, True)
     if kind == "ours, compiled":
         network = torch.compile(network)
     scaler = torch.amp.GradScaler("cpu", enabled=False)
-    freed = FreedMemory()
 
     def step() -> float:
         batch = next(batches)
@@ -68,15 +71,13 @@ def make_step(variant: str, kind: str, dtype: torch.dtype, vgg16: str, batches: 
             outputs = network(images, batch["tasks"])
             total, _ = criterion(outputs, images, labels, masks, batch["tasks"])
         optimizer_step(total, optimizer, scaler, network.parameters(), 0.0)
-        if kind != "naive":
-            freed.give_back()
         return total.item()
 
     return step
 
 
 def measure(args: Any, kind: str, dtype: str) -> tuple[list[float], float]:
-    """Seconds of `args.steps` steps after a first one, and the GiB that this process took at most.
+    """Seconds of `args.steps` steps after two others, and the GiB that this process took at most.
 
     Fed by one batch, or by a loader that reads data sets.
     """
@@ -85,7 +86,7 @@ def measure(args: Any, kind: str, dtype: str) -> tuple[list[float], float]:
         sets = [build_dataset(path, args.side, args.data_root) for path in args.data_cfg_paths]
         batches = iter(MultiTaskLoader(sets, args.batch_size, 0, args.num_workers))
     step = make_step(args.variant, kind, DTYPES[dtype], args.vgg16_weights, batches)
-    seconds = interleave({kind: step}, args.steps)[kind]
+    seconds = interleave({kind: step}, args.steps, warmup=2)[kind]
     return seconds, peak_gib()
 
 
@@ -95,7 +96,7 @@ def compare(args: Any) -> list[dict[str, Any]]:
     The kinds take turns, each time in a process of its own: what one leaves in memory would slow
     down or speed up the next.
     """
-    kinds = ["naive", "ours", "ours, checkpointed"] + ["ours, compiled"] * args.compile
+    kinds = KINDS if args.compile else KINDS[:-1]
     reports = []
     for dtype in args.dtypes:
         seconds: dict[str, list[float]] = {kind: [] for kind in kinds}
@@ -134,7 +135,7 @@ def build_parser() -> Parser:
     add("--vgg16_weights", default="random", help="imagenet, random, none or a file")
     add("--compile", type=parse_bool, default=False, help="also with torch.compile")
     add("--repeats", type=int, default=3, help="turns of each kind, each in a new process")
-    add("--steps", type=int, default=1, help="timed steps in a turn, after one that is not")
+    add("--steps", type=int, default=1, help="timed steps in a turn, after two that are not")
     add("--num_threads", type=int, default=torch.get_num_threads())
     add("--data_cfg_paths", type=Path, nargs="+", help="feed from these data sets, not one batch")
     add("--data_root", type=Path, default=Path("data"), help="folder of the data sets")

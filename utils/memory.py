@@ -1,44 +1,20 @@
-"""Memory that glibc keeps after tensors were freed, given back to the system."""
+"""How the C library keeps memory that tensors no longer need."""
 
 import ctypes
-import os
 import sys
-from collections.abc import Callable
-from pathlib import Path
 
-STATM = Path("/proc/self/statm")
-SLACK = 2**30  # bytes that may come together before it is worth the time to give them back
+# Parameters of glibc's `mallopt`, see its manual page.
+M_TRIM_THRESHOLD, M_MMAP_MAX = -1, -4
 
 
-class FreedMemory:
-    """Gives freed memory back whenever more than `slack` bytes of it may have come together.
+def keep_freed_memory() -> bool:
+    """Let this process keep what it frees, for the next tensor, instead of giving it back.
 
-    The tensors of a training step on a CPU leave holes in the heap, which the next step's do not
-    all fit into: without this a step of the paper's network takes up to half as much again. Does
-    nothing where there is no glibc.
-
-    Args:
-        slack: bytes.
+    glibc gives every block of more than 32 MiB back to the system at once and asks for fresh pages
+    for the next, which the system has to fill with zeros: of a training step on a CPU that is up to
+    a third. The process then holds its peak until it ends. False, and nothing done, without glibc.
     """
-
-    def __init__(self, slack: int = SLACK) -> None:
-        self._slack = slack
-        self._trim = _malloc_trim()
-        self._floor = 0  # bytes held after the last time
-
-    def give_back(self) -> None:
-        """To be called when little is alive, as after a step."""
-        if self._trim and resident_bytes() > self._floor + self._slack:
-            self._trim(0)
-            self._floor = resident_bytes()
-
-
-def resident_bytes() -> int:
-    """What this process holds in memory; 0 on systems that do not say."""
-    return int(STATM.read_text().split()[1]) * os.sysconf("SC_PAGE_SIZE") if STATM.exists() else 0
-
-
-def _malloc_trim() -> Callable[[int], int] | None:
     if not sys.platform.startswith("linux"):
-        return None
-    return getattr(ctypes.CDLL(None), "malloc_trim", None)  # musl has none
+        return False
+    mallopt = getattr(ctypes.CDLL(None), "mallopt", None)  # musl has none
+    return mallopt is not None and bool(mallopt(M_MMAP_MAX, 0) and mallopt(M_TRIM_THRESHOLD, -1))

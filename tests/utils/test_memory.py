@@ -1,39 +1,43 @@
-"""Freed memory is given back, and only when there is much of it."""
+"""Freed memory stays with the process that asks for it."""
+
+import subprocess
+import sys
 
 import pytest
-import torch
 
-from utils.memory import FreedMemory, resident_bytes
+from utils.memory import keep_freed_memory
 
 MIB = 2**20
+FREE_A_LARGE_TENSOR = """
+import os
+import torch
+from utils.memory import keep_freed_memory
+
+def held():
+    return int(open("/proc/self/statm").read().split()[1]) * os.sysconf("SC_PAGE_SIZE")
+
+kept = {keep} and keep_freed_memory()
+before = held()
+torch.ones(200 * 2**20, dtype=torch.uint8)
+print(int(kept), held() - before)
+"""
 
 
-def leave_holes() -> torch.Tensor:
-    """Freed blocks, 200 MB in all, small enough for the heap, below one that is still alive."""
-    blocks = [torch.ones(100_000, dtype=torch.uint8) for _ in range(2000)]
-    return blocks[-1]
+def memory_held_after(keep: bool) -> tuple[bool, int]:
+    """Whether freed memory is kept, and the bytes that a tensor of 200 MiB leaves behind."""
+    code = FREE_A_LARGE_TENSOR.format(keep=keep)
+    command = [sys.executable, "-c", code]
+    kept, held = subprocess.run(command, capture_output=True, check=True).stdout.split()
+    return bool(int(kept)), int(held)
 
 
-@pytest.mark.skipif(FreedMemory()._trim is None, reason="needs glibc")
-def test_freed_memory_is_given_back():
-    kept = leave_holes()
-    before = resident_bytes()
-    FreedMemory(slack=0).give_back()
-    assert resident_bytes() < before - 100 * MIB
-    assert kept.sum() == 100_000
-
-
-def test_little_memory_is_left_alone(monkeypatch):
-    memory, calls = FreedMemory(slack=100), []
-    monkeypatch.setattr(memory, "_trim", calls.append)
-    for held in (90, 150, 200, 260, 251):
-        monkeypatch.setattr("utils.memory.resident_bytes", lambda held=held: held)
-        memory.give_back()
-    assert len(calls) == 2, "at 150 bytes, and at 260: more than 100 beyond the 150 left"
+@pytest.mark.skipif(not sys.platform.startswith("linux"), reason="needs glibc")
+def test_freed_memory_is_kept_only_when_asked():
+    assert memory_held_after(keep=False)[1] < 20 * MIB
+    kept, held = memory_held_after(keep=True)
+    assert not kept or held > 190 * MIB
 
 
 def test_without_glibc_nothing_is_done(monkeypatch):
     monkeypatch.setattr("sys.platform", "darwin")
-    memory = FreedMemory(slack=0)
-    memory.give_back()
-    assert memory._trim is None
+    assert keep_freed_memory() is False
