@@ -32,7 +32,20 @@ _MASK_MARGIN = 2  # pixels around a word in the removal mask, as annotators leav
 # Shares that make about as much forged text as genuine: of a minority, a network trained with a
 # plain regression loss would learn to call all of it genuine first.
 _FORGED_WORDS = (0.95, 1.0)  # least and greatest share of a photograph's words to forge
-_HONEST = 0.05  # share of photographs without a forgery
+
+
+@dataclass(frozen=True)
+class Mix:
+    """Shares that a data set is mixed from.
+
+    Args:
+        pages, decoys: of scenes, see `Habits`.
+        honest: of the photographs for tampered text detection, those without a forgery.
+    """
+
+    pages: float = 0.0
+    decoys: float = 0.0
+    honest: float = 0.05
 
 
 @dataclass(frozen=True)
@@ -44,15 +57,14 @@ class Materials:
         fonts: to write with.
         size: side of the pictures in pixels.
         avoid_text: whether crops of photographs with text-like structure are avoided.
-        pages, decoys: see `Habits`.
+        mix: of which kinds.
     """
 
     photographs: Sequence[Path]
     fonts: FontBook
     size: int
     avoid_text: bool = True
-    pages: float = 0.0
-    decoys: float = 0.0
+    mix: Mix = Mix()
 
     def background(self, rng: np.random.Generator) -> Background:
         """A background for one scene."""
@@ -60,7 +72,7 @@ class Materials:
 
     def composer(self, rng: np.random.Generator, background: Background, **habits: Any) -> Composer:
         """A composer for one scene with the habits of a task."""
-        habits = habits | {"pages": self.pages, "decoys": self.decoys}
+        habits = habits | {"pages": self.mix.pages, "decoys": self.mix.decoys}
         return Composer(rng, background, self.fonts, Habits(**habits))
 
 
@@ -169,7 +181,7 @@ def detection_sample(rng: np.random.Generator, materials: Materials) -> Detectio
     before = take(rng, scene.image, camera)
     workshop.picture = before.copy()
     # A photograph without forgeries keeps the look-alikes: they are what it must not be blamed for.
-    honest = coin(rng, _HONEST)
+    honest = coin(rng, materials.mix.honest)
     found = [] if honest else [_first_forgery(workshop, kinds, word) for kinds, word in plans]
     forgeries = [forgery for forgery in found if forgery]
     quality = int(between(rng, 70, 97))

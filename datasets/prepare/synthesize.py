@@ -29,6 +29,7 @@ from datasets.prepare.layouts import (
 from datasets.prepare.preview import write_preview
 from datasets.prepare.samples import (
     Materials,
+    Mix,
     detection_sample,
     removal_sample,
     segmentation_sample,
@@ -37,6 +38,7 @@ from utils.cli import Parser, parse_bool, run
 
 SMALLEST_SIZE = 128  # pixels; on less the largest words would not fit
 PREVIEW_SAMPLES = 24
+DEFAULT_MIX = Mix()
 _TREES = ("TextRemoval", "TextSegmentation", "TamperedTextDetection")
 
 
@@ -51,7 +53,7 @@ class Recipe:
         size: side of the pictures in pixels.
         seed: of all draws.
         avoid_text: whether crops of photographs with text-like structure are avoided.
-        pages, decoys: shares of scenes, see `datasets.prepare.composition.Habits`.
+        mix: shares of kinds of scenes.
     """
 
     output_dir: Path
@@ -60,8 +62,7 @@ class Recipe:
     size: int
     seed: int
     avoid_text: bool
-    pages: float = 0.0
-    decoys: float = 0.0
+    mix: Mix = DEFAULT_MIX
 
     def make(self, split: str, index: int) -> list[dict]:
         """Write sample `index` of a split, for all tasks; returns its records for the manifest.
@@ -69,8 +70,7 @@ class Recipe:
         It depends on the recipe, the split and the index only.
         """
         materials = Materials(
-            *(self.photographs[split], self.fonts, self.size, self.avoid_text),
-            *(self.pages, self.decoys),
+            self.photographs[split], self.fonts, self.size, self.avoid_text, self.mix
         )
         name = sample_name(split, index)
         rngs = [generator(self.seed, SPLITS.index(split), index, task) for task in range(3)]
@@ -164,6 +164,8 @@ def build_parser() -> argparse.ArgumentParser:
         help="share of scenes that are a printed page")  # fmt: skip
     add("--decoys", type=float, default=0.0, metavar="SHARE",
         help="share of the others that also show railings, branches, tiles")  # fmt: skip
+    add("--honest", type=float, default=Mix.honest, metavar="SHARE",
+        help="share of the photographs for tampered text detection without a forgery")  # fmt: skip
     add(
         "--preview",
         action="store_true",
@@ -190,8 +192,7 @@ def main() -> None:
         options.size,
         options.seed,
         options.avoid_text,
-        options.pages,
-        options.decoys,
+        Mix(options.pages, options.decoys, options.honest),
     )
     counts = {"train": options.num_train, "test": options.num_test}
     records = synthesize(recipe, counts, options.workers)
@@ -210,7 +211,7 @@ def _check(options: argparse.Namespace) -> None:
         raise ValueError("--num_train and --num_test are both 0: nothing to do")
     if options.size < SMALLEST_SIZE:
         raise ValueError(f"--size {options.size} is too small, expected at least {SMALLEST_SIZE}")
-    for name in ("pages", "decoys"):
+    for name in ("pages", "decoys", "honest"):
         if not 0 <= getattr(options, name) <= 1:
             raise ValueError(f"--{name} {getattr(options, name)} is not a share from 0 to 1")
     if options.seed < 0:

@@ -11,7 +11,7 @@ from datasets.prepare.composition import Composer, Habits
 from datasets.prepare.decoys import _KINDS, draw_decoy
 from datasets.prepare.fonts import FontBook
 from datasets.prepare.pages import through_paper
-from datasets.prepare.samples import Materials, removal_sample
+from datasets.prepare.samples import Materials, Mix, removal_sample
 from datasets.prepare.scene import Scene
 
 SEEDS = range(4)
@@ -79,7 +79,7 @@ def test_without_shares_nothing_is_drawn_for_them(fonts: FontBook):
     # So the bytes of a set made without the options do not depend on them being there.
     materials = Materials(shipped_photographs(), fonts, 256)
     plain = removal_sample(generator(5), materials)
-    pages = removal_sample(generator(5), replace(materials, pages=1.0))
-    again = removal_sample(generator(5), replace(materials, pages=0.0, decoys=0.0))
+    pages = removal_sample(generator(5), replace(materials, mix=Mix(pages=1.0)))
+    again = removal_sample(generator(5), replace(materials, mix=Mix(pages=0.0, decoys=0.0)))
     assert (plain.image == again.image).all()
     assert (plain.image != pages.image).any()

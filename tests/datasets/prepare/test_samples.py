@@ -15,6 +15,7 @@ from datasets.prepare.fonts import FontBook, find_faces
 from datasets.prepare.samples import (
     DetectionSample,
     Materials,
+    Mix,
     detection_sample,
     removal_sample,
     segmentation_label,
@@ -156,3 +157,13 @@ def test_scenes_without_text_occur():
     empty = [not scene_of(seed, Habits(empty=0.5)).words for seed in range(6)]
     assert any(empty)
     assert not all(empty)
+
+
+def test_honest_photographs_show_the_same_words_without_a_forgery():
+    forging = replace(materials(), mix=Mix(honest=0.0))
+    honest = replace(materials(), mix=Mix(honest=1.0))
+    for seed in SEEDS:
+        plain = detection_sample(generator(seed), honest)
+        assert not plain.record["forgeries"]
+        assert (plain.image == plain.before).all()
+        assert (plain.before == detection_sample(generator(seed), forging).before).all()

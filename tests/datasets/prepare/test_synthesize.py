@@ -134,6 +134,7 @@ def test_only_a_synthetic_set_is_replaced(tmp_path: Path, monkeypatch: pytest.Mo
         ("--backgrounds", "none"),
         ("--pages", 1.5),
         ("--decoys", -0.5),
+        ("--honest", -0.25),
     ],
 )
 def test_bad_option_is_named(
