@@ -1,0 +1,79 @@
+"""Command: text removal by a text detector and inpainting, a baseline without this network."""
+
+import argparse
+from collections.abc import Callable
+from pathlib import Path
+
+import cv2
+import numpy as np
+
+from datasets.base import list_files
+from utils.cli import Parser, run
+from utils.image import SUFFIXES, read_rgb, write_png
+
+METHODS = {"telea": cv2.INPAINT_TELEA, "navier_stokes": cv2.INPAINT_NS}
+RADIUS = 5  # pixels around a hole that inpainting looks at
+ENDING = ".removed.png"  # as predict.py writes it
+Detector = Callable[[np.ndarray], list[np.ndarray]]  # RGB uint8 (H, W, 3) -> corners (4, 2)
+
+
+def rapid_ocr() -> Detector:
+    """The detector of PP-OCRv4, whose weights the package rapidocr-onnxruntime brings along.
+
+    Raises ValueError where it is not installed.
+    """
+    try:
+        from rapidocr_onnxruntime import RapidOCR  # noqa: PLC0415 - optional, and not in requirements
+    except ImportError:
+        raise ValueError("no text detector: pip install rapidocr-onnxruntime") from None
+    engine = RapidOCR()
+
+    def detect(image: np.ndarray) -> list[np.ndarray]:
+        bgr = np.ascontiguousarray(image[..., ::-1])
+        found, _ = engine(bgr, use_det=True, use_cls=False, use_rec=False)
+        return [np.array(box, np.float32) for box in found or []]
+
+    return detect
+
+
+def remove_text(image: np.ndarray, detect: Detector, method: str, margin: int) -> np.ndarray:
+    """Paint every found text over from its surroundings; RGB uint8 (H, W, 3) -> same.
+
+    margin: pixels around a box that are painted over as well.
+    """
+    holes = np.zeros(image.shape[:2], np.uint8)
+    for box in detect(image):
+        cv2.fillPoly(holes, [np.rint(box).astype(np.int32)], 255)
+    if margin:
+        holes = cv2.dilate(holes, np.ones((2 * margin + 1, 2 * margin + 1), np.uint8))
+    return cv2.inpaint(image, holes, RADIUS, METHODS[method])
+
+
+def build_parser() -> argparse.ArgumentParser:
+    """Options of the command."""
+    parser = Parser(description=__doc__, formatter_class=argparse.ArgumentDefaultsHelpFormatter)
+    add = parser.add_argument
+    add("image_dir", type=Path, help="folder of pictures")
+    add("--output_dir", type=Path, required=True, help=f"for NAME{ENDING}")
+    add("--method", choices=sorted(METHODS), default="telea", help="of OpenCV's inpainting")
+    add("--margin", type=int, default=2, help="pixels painted over around a box")
+    return parser
+
+
+def main() -> None:
+    """Detect, inpaint, write."""
+    args = build_parser().parse_args()
+    if args.margin < 0:
+        raise ValueError(f"--margin is {args.margin}, expected 0 or more")
+    files = list_files(args.image_dir, SUFFIXES)
+    detect = rapid_ocr()
+    args.output_dir.mkdir(parents=True, exist_ok=True)
+    for name, path in files.items():
+        image = np.asarray(read_rgb(path))
+        painted = remove_text(image, detect, args.method, args.margin)
+        write_png(args.output_dir / f"{name}{ENDING}", painted)
+    print(f"{len(files)} pictures: {args.output_dir}")
+
+
+if __name__ == "__main__":
+    run(main)
