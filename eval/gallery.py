@@ -2,7 +2,6 @@
 
 import argparse
 import html
-import json
 import os
 from pathlib import Path
 from typing import Any
@@ -11,7 +10,7 @@ import numpy as np
 
 from models import TASKS
 from utils.cli import Parser, run
-from utils.files import atomic_path
+from utils.files import atomic_path, read_json
 from utils.image import contact_sheet, read_rgb
 
 PHOTOS = "photos.png"
@@ -57,7 +56,7 @@ def photo_rows(folder: Path) -> list[list[np.ndarray]]:
     Files that failed are left out. Raises ValueError where a task was not done.
     """
     rows = []
-    for record in _read(folder / "results.json"):
+    for record in read_json(folder / "results.json"):
         for page in [] if "error" in record else record["pages"]:
             found = [next((f for f in page["files"] if end in f), None) for end in ENDINGS]
             if None in found:
@@ -86,15 +85,6 @@ def _look_up(record: dict, key: str) -> float:
     for part in key.split("/"):
         value = value[part]
     return float("nan") if value is None else value
-
-
-def _read(path: Path) -> Any:
-    try:
-        return json.loads(path.read_text(encoding="utf-8"))
-    except FileNotFoundError:
-        raise ValueError(f"{path}: no such file") from None
-    except ValueError:
-        raise ValueError(f"{path}: not JSON") from None
 
 
 def page_of(parts: list[str]) -> str:
@@ -127,7 +117,7 @@ def main() -> None:
         contact_sheet(photo_rows(args.photo_dir), sheet, COLUMNS, CELL)
         parts += ["<h2>Photographs</h2>", _picture(sheet, args.output)]
     if args.eval_dir:
-        rows = figure_rows(_read(args.eval_dir / "metrics.json"))
+        rows = figure_rows(read_json(args.eval_dir / "metrics.json"))
         print("\n".join("  ".join(row) for row in rows))
         sheets = sorted(args.eval_dir.glob("*_sheet.png"))
         parts += ["<h2>Evaluation</h2>", _table(rows)]

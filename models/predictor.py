@@ -350,8 +350,7 @@ def find_weights(weights: str | Path | None) -> Path:
         if DEFAULT_WEIGHTS.exists():
             return DEFAULT_WEIGHTS
         raise ValueError(
-            "no weights here: name a file or URL with --weights, or train a small model with "
-            "`make demo` (it writes output/demo/train/checkpoint_last.pth)"
+            f"{DEFAULT_WEIGHTS}: no such file; name other weights, a file or URL, with --weights"
         )
     if urlparse(str(weights)).scheme not in ("http", "https", "file"):
         return Path(weights)

@@ -5,6 +5,7 @@ import json
 import os
 import re
 import shlex
+import shutil
 import signal
 import subprocess
 import sys
@@ -244,11 +245,12 @@ def test_errors_of_the_command_are_one_line_and_exit_2(tmp_path):
 def readme(weights, folder, tmp_path, monkeypatch) -> str:
     """The section of README, in a folder that has the files it speaks of."""
     monkeypatch.chdir(tmp_path)
-    path = tmp_path / "output/demo/train/checkpoint_last.pth"
-    path.parent.mkdir(parents=True)
+    (tmp_path / "pretrained").mkdir()
+    shutil.copy(weights, tmp_path / "pretrained/upocr_nano.safetensors")
     model = build_upocr("upocr_nano")
     content = {"model": model.state_dict(), "architecture": model.architecture, "image_size": 64}
-    save_atomically(content, [path])
+    (tmp_path / "output/small").mkdir(parents=True)
+    save_atomically(content, [tmp_path / "output/small/checkpoint_last.pth"])
     folder.rename(tmp_path / "scans")
     (tmp_path / "more").mkdir()
     Image.new("RGB", (40, 30), "white").save(tmp_path / "more/page.png")

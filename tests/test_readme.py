@@ -10,8 +10,8 @@ import main
 import predict
 from benchmarks import inference, memory, training
 from datasets.prepare import check, scut_enstext, synthesize
-from eval import baselines, contact_sheet, gallery, text_masks
-from eval.text_removal import evaluation
+from eval import baselines, contact_sheet, false_alarms, gallery, text_masks
+from eval.text_removal import evaluation, inpainting
 from utils import export
 
 README = (ROOT / "README.md").read_text(encoding="utf-8")
@@ -21,7 +21,9 @@ PARSERS = {
     "eval/text_removal/evaluation.py": evaluation.build_parser,
     "eval.baselines": baselines.build_parser,
     "eval.contact_sheet": contact_sheet.build_parser,
+    "eval.false_alarms": false_alarms.build_parser,
     "eval.gallery": gallery.build_parser,
+    "eval.text_removal.inpainting": inpainting.build_parser,
     "eval.text_masks": text_masks.build_parser,
     "datasets.prepare.check": check.build_parser,
     "datasets.prepare.scut_enstext": scut_enstext.build_parser,

@@ -1,10 +1,11 @@
-"""Writing files that appear complete or not at all."""
+"""Files that appear complete or not at all, and JSON."""
 
 import contextlib
 import json
 import os
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 
 @contextlib.contextmanager
@@ -27,3 +28,13 @@ def write_json(path: Path, content: dict | list) -> None:
     with atomic_path(path) as temporary:
         text = json.dumps(content, indent=2, ensure_ascii=False)
         temporary.write_text(text + "\n", encoding="utf-8")
+
+
+def read_json(path: Path) -> Any:
+    """What is in a JSON file; ValueError naming it if there is none or something else."""
+    try:
+        return json.loads(path.read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        raise ValueError(f"{path}: no such file") from None
+    except ValueError:
+        raise ValueError(f"{path}: not JSON") from None

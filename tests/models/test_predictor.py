@@ -279,9 +279,9 @@ def test_weights_that_do_not_fit(nano, tmp_path):
         Predictor.from_pretrained(nano, "cpu", mode="guess")
 
 
-def test_no_weights_says_how_to_get_some(monkeypatch, tmp_path):
+def test_no_weights_says_what_is_missing(monkeypatch, tmp_path):
     monkeypatch.setattr("models.predictor.DEFAULT_WEIGHTS", tmp_path / "none.safetensors")
-    with pytest.raises(ValueError, match="make demo"):
+    with pytest.raises(ValueError, match=r"none\.safetensors: no such file.*--weights"):
         find_weights(None)
 
 

@@ -1,0 +1,59 @@
+"""Shares of false alarms: of known areas, together by pixels, and one-line errors."""
+
+import json
+import sys
+
+import pytest
+
+from eval import false_alarms
+from eval.false_alarms import shares
+
+
+def page(name: str, side: int, segmented: int, detected: int, tampered: int) -> dict:
+    """A page as predict.py --task all records it."""
+    return {
+        "page": name,
+        "width": side,
+        "height": side,
+        "text_segmentation": {"text_area": segmented},
+        "tampered_text_detection": {"text_area": detected, "tampered_area": tampered},
+    }
+
+
+def write(folder, *records) -> None:
+    (folder / "results.json").write_text(json.dumps(records))
+
+
+def test_shares_of_known_areas(tmp_path):
+    pages = [page("a", 10, 5, 20, 5), page("b", 20, 0, 0, 0)]
+    write(tmp_path, *({"pages": [each]} for each in pages))
+    assert shares(tmp_path) == {
+        "a": {"text": 0.05, "tampered": 0.25},
+        "b": {"text": 0.0, "tampered": 0.0},
+        "together": {"text": 5 / 500, "tampered": 0.25},
+    }
+
+
+def test_command_prints_and_writes(tmp_path, monkeypatch, capsys):
+    write(tmp_path, {"pages": [page("a", 10, 5, 20, 5)]})
+    out = tmp_path / "shares.json"
+    monkeypatch.setattr(sys, "argv", ["x", str(tmp_path), "--json", str(out)])
+    false_alarms.main()
+    assert "text  5.000% of the picture  tampered  25.00% of the text" in capsys.readouterr().out
+    assert json.loads(out.read_text()) == shares(tmp_path)
+
+
+def test_bad_results_are_named(tmp_path):
+    with pytest.raises(ValueError, match=r"results\.json: no such file"):
+        shares(tmp_path)
+    write(tmp_path)
+    with pytest.raises(ValueError, match="no finished picture"):
+        shares(tmp_path)
+    write(tmp_path, {"error": "a.png: broken", "pages": []})
+    with pytest.raises(ValueError, match=r"a\.png: broken"):
+        shares(tmp_path)
+    missing = page("a", 10, 5, 20, 5)
+    del missing["tampered_text_detection"]
+    write(tmp_path, {"pages": [missing]})
+    with pytest.raises(ValueError, match="a lacks tampered_text_detection"):
+        shares(tmp_path)
