@@ -10,7 +10,7 @@ from torch import Tensor
 # Bytes that a CPU works on at once: what its cache holds.
 CHUNK_BYTES = 2**22
 # Scores, float32, that are kept for the backward pass: computing so few again would take longer.
-KEPT_BYTES = 2**25
+KEPT_BYTES = 2 * CHUNK_BYTES
 EPSILON = 1e-12  # shortest length that a vector is divided by, as in `F.normalize`
 
 
