@@ -31,9 +31,9 @@ demo: $(READY)  ## run the shipped weights on made pictures and on photographs, 
 		--num_train 0 --num_test 24 --seed 1
 	$(if $(TRIPLETS),cp -r "$(TRIPLETS)" $(DEMO)/data/TextRemoval/SCUT-EnsText/test)
 	$(BIN)/python main.py --eval true --resume pretrained/upocr_nano.safetensors $(DEMO_DATA) \
-		--pix2pix_size 512 --num_workers 1 --visualize true
+		--num_workers 1 --visualize true
 	$(BIN)/python -m eval.contact_sheet $(DEMO_DATA) --num_images 4
-	$(BIN)/python predict.py $(PHOTOS) --task all --window 512 --output_dir $(DEMO)/photos
+	$(BIN)/python predict.py $(PHOTOS) --task all --output_dir $(DEMO)/photos
 	$(BIN)/python -m eval.gallery --photo_dir $(DEMO)/photos --eval_dir $(DEMO)/eval \
 		--output $(DEMO)/index.html
 

@@ -7,7 +7,7 @@ from utils.cli import Parser, run
 from utils.files import read_json, write_json
 
 RESULTS = "results.json"
-TASKS = ("text_segmentation", "tampered_text_detection")
+NEEDED = ("text_segmentation", "tampered_text_detection")
 
 
 def shares(folder: Path) -> dict[str, dict[str, float]]:
@@ -21,10 +21,10 @@ def shares(folder: Path) -> dict[str, dict[str, float]]:
         if "error" in record:
             raise ValueError(f"{folder / RESULTS}: {record['error']}")
         for page in record["pages"]:
-            missing = [task for task in TASKS if task not in page]
+            missing = [task for task in NEEDED if task not in page]
             if missing:
                 raise ValueError(f"{folder}: {page['page']} lacks {missing[0]}, run --task all")
-            segmented, detected = (page[task] for task in TASKS)
+            segmented, detected = (page[task] for task in NEEDED)
             areas[page["page"]] = (
                 page["width"] * page["height"],
                 segmented["text_area"],
