@@ -13,7 +13,7 @@ import torch
 from tqdm import tqdm
 
 from models import TASKS
-from models.predictions import TamperingDetection, TextRemoval, TextSegmentation
+from models.predictions import RESULTS, TamperingDetection, TextRemoval, TextSegmentation
 from models.predictor import COMPOSITES, DIFFERENCE, MIN_AREA, MODES, THRESHOLD, Predictor
 from utils.cli import Parser, parse_bool, run
 from utils.files import write_json
@@ -22,7 +22,6 @@ from utils.picture import MAX_PIXELS, Picture, output_suffix, read_pages, write_
 
 UPOCR = Predictor  # what users import; `models.UPOCR` is the bare network
 
-RESULTS = "results.json"
 # Options that results depend on: with others, finished ones are made again.
 OPTIONS = ("weights", "mode", "window", "region", "composite", "threshold", "format", "cutout")
 OPTIONS += ("min_area",)

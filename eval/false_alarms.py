@@ -3,10 +3,10 @@
 import argparse
 from pathlib import Path
 
+from models.predictions import RESULTS
 from utils.cli import Parser, run
 from utils.files import read_json, write_json
 
-RESULTS = "results.json"
 NEEDED = ("text_segmentation", "tampered_text_detection")
 
 

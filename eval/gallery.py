@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 
 from models import TASKS
+from models.predictions import RESULTS
 from utils.cli import Parser, run
 from utils.files import atomic_path, read_json
 from utils.image import contact_sheet, read_rgb
@@ -56,7 +57,7 @@ def photo_rows(folder: Path) -> list[list[np.ndarray]]:
     Files that failed are left out. Raises ValueError where a task was not done.
     """
     rows = []
-    for record in read_json(folder / "results.json"):
+    for record in read_json(folder / RESULTS):
         for page in [] if "error" in record else record["pages"]:
             found = [next((f for f in page["files"] if end in f), None) for end in ENDINGS]
             if None in found:
@@ -66,7 +67,7 @@ def photo_rows(folder: Path) -> list[list[np.ndarray]]:
             paths = [Path(record["input"]), *(folder / file for file in found)]
             rows.append([np.asarray(read_rgb(path)) for path in paths])
     if not rows:
-        raise ValueError(f"{folder}: no finished picture in results.json")
+        raise ValueError(f"{folder}: no finished picture in {RESULTS}")
     return rows
 
 

@@ -10,12 +10,12 @@ from torch import Tensor
 
 from datasets.base import list_files
 from eval.metrics import ConfusionMatrix
+from eval.text_segmentation import text_figures
 from utils.cli import Parser, run
 from utils.files import write_json
 from utils.image import SUFFIXES, read_rgb
 
 RESAMPLES = 2000  # of the images, for the confidence interval
-TEXT = 1  # class
 
 
 def read_mask(path: Path, text: str) -> Tensor:
@@ -62,8 +62,7 @@ def score_masks(pairs: dict[str, tuple[Tensor, Tensor]]) -> dict:
 def _figures(counts: Tensor) -> dict[str, float]:
     matrix = ConfusionMatrix(num_classes=2)
     matrix.counts = counts
-    figures = {key: values[TEXT] for key, values in matrix.compute().items()}
-    return {"fg_iou": figures.pop("iou"), **figures}
+    return text_figures(matrix)
 
 
 def match_masks(

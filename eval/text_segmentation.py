@@ -60,19 +60,23 @@ class TextSegmentationEvaluator:
         Over the data set and all processes. A figure that has nothing to divide by, as without any
         text in labels and outputs, is 0.
         """
-        figures = {key: values[TEXT] for key, values in self.matrix.compute().items()}
         return {
             "protocol": PROTOCOL,
             "num_images": sum(dist.all_gather_objects(self.num_images)),
             "threshold": self.threshold,
-            "fg_iou": figures.pop("iou"),
-            **figures,
+            **text_figures(self.matrix),
         }
 
     @staticmethod
     def score(results: dict) -> float:
         """The foreground IoU (0-1), higher is better, to choose a checkpoint by."""
         return results["fg_iou"]
+
+
+def text_figures(matrix: ConfusionMatrix) -> dict[str, float]:
+    """`fg_iou`, `precision`, `recall`, `f_score` of text, class `TEXT` of the matrix."""
+    figures = {key: values[TEXT] for key, values in matrix.compute().items()}
+    return {"fg_iou": figures.pop("iou"), **figures}
 
 
 def predict_text(output: Tensor, size: Sequence[int], threshold: float) -> Tensor:

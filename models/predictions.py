@@ -10,6 +10,7 @@ from models.regions import CLASSES, Region
 from utils.files import write_json
 from utils.picture import Picture, output_suffix, write_pictures
 
+RESULTS = "results.json"  # what `predict.py` found in every picture, beside the files
 EYE_SIDE = 1600  # longest side of an overlay, in pixels: for looking, not for measuring
 TINTS = np.array([[0, 0, 0], [0, 170, 60], [230, 30, 30]], np.uint8)  # background, real, tampered
 

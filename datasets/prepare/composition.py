@@ -15,10 +15,9 @@ from datasets.prepare.lettering import Style, draw_colour, draw_style, faint_col
 from datasets.prepare.pages import draw_ink, draw_page_text, draw_paper, through_paper
 from datasets.prepare.panels import draw_panel
 from datasets.prepare.scene import Region, Scene, SceneWord, clipped, grown, region_of
-from datasets.prepare.typesetting import Arrangement, Block, Line, Setting
+from datasets.prepare.typesetting import LETTER_HEIGHT, Arrangement, Block, Line, Setting
 
 LEAST_HEIGHT, GREATEST_HEIGHT = 8, 200  # pixels of letters; the greatest in pictures of 512 pixels
-_LETTER_HEIGHT = 0.72  # of the em, roughly: sizes are drawn as letter heights
 _WIDEST = 0.94  # of the picture
 _PLACES_TRIED, _WORDS_TRIED = 10, 8
 _VERTICAL_SCRIPTS = ("chinese", "japanese", "korean")
@@ -148,7 +147,7 @@ class Composer:
         if lines is None:
             return None
         script, rows = lines
-        setting = self._draw_setting(script, rows, height / _LETTER_HEIGHT)
+        setting = self._draw_setting(script, rows, height / LETTER_HEIGHT)
         angle, tilt, bends = self._draw_turn(), self._draw_tilt(), self._draw_bend()
         for _ in range(3):
             text = Arrangement(rows, setting)
@@ -159,9 +158,9 @@ class Composer:
             excess = max(right - left, bottom - top) / (_WIDEST * self.scene.size)
             if excess <= 1:
                 block = text.draw().padded(margin)
-                return Draft(block, warp, script, setting.size * _LETTER_HEIGHT)
+                return Draft(block, warp, script, setting.size * LETTER_HEIGHT)
             setting = replace(setting, size=0.97 * setting.size / excess)
-            if setting.size * _LETTER_HEIGHT < self.habits.least_height:
+            if setting.size * LETTER_HEIGHT < self.habits.least_height:
                 return None
         return None
 
@@ -205,7 +204,7 @@ class Composer:
             warp = Warp(arranged.canvas, Bend(), arranged.scale, turn, tilt)
             left, top, right, bottom = warp.bounds()
             excess = max((right - left) / room[0], (bottom - top) / room[1])
-            letters = setting.size * _LETTER_HEIGHT
+            letters = setting.size * LETTER_HEIGHT
             if excess <= 1:
                 return Draft(arranged.draw(), warp, text.script, letters)
             setting = replace(setting, size=0.97 * setting.size / excess)

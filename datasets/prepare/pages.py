@@ -9,10 +9,9 @@ from datasets.prepare.chance import between, coin, log_between, pick
 from datasets.prepare.corpus import draw_words
 from datasets.prepare.fonts import Face, FontBook, covers
 from datasets.prepare.lettering import Colour, Style
-from datasets.prepare.typesetting import Line, Setting
+from datasets.prepare.typesetting import LETTER_HEIGHT, Line, Setting
 
 LEAST_LETTERS, GREATEST_LETTERS = 9, 48  # pixels of letters; the greatest in pictures of 512 pixels
-_LETTER_HEIGHT = 0.72  # of the em
 _LETTER_WIDTH = 0.5  # of the em, on average in Latin type
 _FULL_WIDTH = ("chinese", "japanese", "korean")
 _MARKS = (",", ",", ".", ".", ";", ":", "!", "?")
@@ -83,7 +82,7 @@ def draw_page_text(
     script = fonts.draw_script(rng)
     face = _book_face(rng, fonts, script)
     letters = log_between(rng, max(least, LEAST_LETTERS), GREATEST_LETTERS * size / 512)
-    em, leading = letters / _LETTER_HEIGHT, between(rng, 1.15, 1.7)
+    em, leading = letters / LETTER_HEIGHT, between(rng, 1.15, 1.7)
     setting = Setting(
         em,
         align=pick(rng, ("left", "left", "left", "center")),

@@ -148,6 +148,8 @@ def build_parser() -> argparse.ArgumentParser:
     add("--num_test", type=int, default=200, help="test samples")
     add("--backgrounds", type=Path, nargs="+", default=[], metavar="DIR",
         help="folders of photographs; without it those that scikit-image ships")  # fmt: skip
+    add("--test_backgrounds", type=Path, nargs="+", default=[], metavar="DIR",
+        help="the same for the test split; without it every fourth of the others")  # fmt: skip
     add("--fonts", type=Path, nargs="+", default=[], metavar="DIR",
         help="folders of fonts; without it those of the system")  # fmt: skip
     add("--size", type=int, default=512, help="side of the pictures in pixels")
@@ -182,12 +184,12 @@ def main() -> None:
     _check(options)
     started, cpu_started = time.monotonic(), _cpu_seconds()
     fonts = FontBook(load_faces(options.fonts) if options.fonts else find_faces())
-    photographs = find_photographs(options.backgrounds)
+    photographs = _photographs(options.backgrounds, options.test_backgrounds)
     _clear(options.output_dir, options.overwrite)
     print(_materials_line(fonts, photographs), flush=True)
     recipe = Recipe(
         options.output_dir,
-        split_photographs(photographs),
+        photographs,
         fonts,
         options.size,
         options.seed,
@@ -218,6 +220,13 @@ def _check(options: argparse.Namespace) -> None:
         raise ValueError(f"--seed {options.seed} is negative")
 
 
+def _photographs(folders: Sequence[Path], test_folders: Sequence[Path]) -> dict[str, list[Path]]:
+    photographs = find_photographs(folders)
+    if not test_folders:
+        return split_photographs(photographs)
+    return {"train": photographs, "test": find_photographs(test_folders)}
+
+
 def _clear(output_dir: Path, overwrite: bool) -> None:
     """Make sure that no file of another data set stays among the new ones."""
     if not output_dir.exists() or not any(output_dir.iterdir()):
@@ -230,9 +239,9 @@ def _clear(output_dir: Path, overwrite: bool) -> None:
     (output_dir / MANIFEST).unlink()
 
 
-def _materials_line(fonts: FontBook, photographs: Sequence[Path]) -> str:
-    scripts = ", ".join(fonts.scripts)
-    return f"{len(photographs)} photographs, {len(fonts.faces)} fonts for {scripts}"
+def _materials_line(fonts: FontBook, photographs: dict[str, list[Path]]) -> str:
+    scripts, count = ", ".join(fonts.scripts), len(set().union(*photographs.values()))
+    return f"{count} photographs, {len(fonts.faces)} fonts for {scripts}"
 
 
 def _summary(

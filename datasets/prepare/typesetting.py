@@ -8,6 +8,7 @@ from PIL import Image, ImageDraw, ImageFont
 
 from datasets.prepare.fonts import load_font, needs_shaping
 
+LETTER_HEIGHT = 0.72  # of the em, roughly: sizes are drawn as letter heights
 _LARGE = 64  # pixels per em; smaller letters are drawn at twice the size and reduced by the warp
 
 

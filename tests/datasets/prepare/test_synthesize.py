@@ -10,6 +10,7 @@ import pytest
 
 from datasets import build_dataset
 from datasets.prepare import synthesize as command
+from datasets.prepare.backgrounds import shipped_photographs
 from datasets.prepare.fonts import FontBook, load_faces
 from datasets.prepare.layouts import read_manifest
 from datasets.prepare.synthesize import Recipe, synthesize
@@ -88,6 +89,19 @@ def test_test_photographs_are_not_in_training(synthetic: Path):
     assert not names["train"] & names["test"]
 
 
+def test_test_split_from_its_own_photographs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    kept, *others = shipped_photographs()[:3]
+    for folder, photographs in (("other", others), ("test", [kept])):
+        (tmp_path / folder).mkdir()
+        for photograph in photographs:
+            (tmp_path / folder / photograph.name).symlink_to(photograph)
+    folders = ("--backgrounds", tmp_path / "other", "--test_backgrounds", tmp_path / "test")
+    counts = ("--num_train", 4, "--num_test", 2)
+    run_command(monkeypatch, "--output_dir", tmp_path / "synthetic", *folders, *counts)
+    for record in read_manifest(tmp_path / "synthetic"):
+        assert (record["background"] == kept.name) == (record["split"] == "test")
+
+
 def test_without_any_font_pillows_own_is_used(make_recipe: Callable[..., Recipe], tmp_path: Path):
     fonts = FontBook(load_faces([]))
     assert fonts.scripts == ["latin"]
@@ -132,6 +146,7 @@ def test_only_a_synthetic_set_is_replaced(tmp_path: Path, monkeypatch: pytest.Mo
         ("--num_train", 0),
         ("--fonts", "none"),
         ("--backgrounds", "none"),
+        ("--test_backgrounds", "none"),
         ("--pages", 1.5),
         ("--decoys", -0.5),
         ("--honest", -0.25),
