@@ -209,6 +209,12 @@ def _add_model_options(group: argparse._ArgumentGroup) -> None:
         type=parse_bool,
         help="start for training without pre-trained weights; default: upocr_nano only",
     )
+    add(
+        "--task_prompts",
+        type=parse_bool,
+        default=True,
+        help="false: train without them, to see what they are worth",
+    )
     add("--pretrained_model", default="", help="weights of a whole model to start from")
     add(
         "--pretrained_encoder",
@@ -316,6 +322,8 @@ def build_model(args: argparse.Namespace, weights: Checkpoint | None) -> UPOCR:
         load_pretrained_encoder(model, args.pretrained_encoder)
     if args.pretrained_decoder and not args.resume:
         load_pretrained_decoder(model, args.pretrained_decoder)
+    if not args.task_prompts:
+        model.task_prompt.silence()
     everywhere = args.swin_use_checkpoint
     model.set_grad_checkpointing(
         encoder=everywhere or args.swin_enc_use_checkpoint,

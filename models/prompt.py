@@ -66,6 +66,11 @@ class TaskPrompt(nn.Module):
         super().__init__()
         self.task_embedding = nn.Embedding(num_tasks, dim)
 
+    @torch.no_grad()
+    def silence(self) -> None:
+        """Make all prompts zero and keep them so: the network is then told nothing of the task."""
+        self.task_embedding.weight.zero_().requires_grad_(False)
+
     def forward(self, features: Tensor, rows: Tensor) -> Tensor:
         """features: (B, H, W, C), rows: (B,) or (B, T) int64 -> (B, H, W, C) or (B * T, H, W,
         C).

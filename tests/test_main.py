@@ -13,7 +13,9 @@ from small_run import COMMON, DATA, EVAL, NAMES, ROOT, TRAIN, TRAINING, torchrun
 from vectors import TESTS, reference_parameter
 
 import main
+from engine import task_gap
 from models import TASKS
+from utils.checkpoint import build_from_checkpoint, load_checkpoint
 
 REMOVAL = "TextRemoval/SCUT-EnsText"
 
@@ -73,6 +75,16 @@ def test_seed_decides_everything(command, tmp_path):
     )
     assert_same(a, b)
     assert not torch.equal(a["proj.weight"], c["proj.weight"])
+
+
+def test_without_task_prompts_all_tasks_are_one_picture(command, tmp_path):
+    options = [*TRAINING, "--task_prompts", "false", "--output_dir", tmp_path]
+    last = tmp_path / "checkpoint_last.pth"
+    for more in (["--epochs", "1"], ["--epochs", "2", "--resume", last]):
+        command(*options, *more)
+        model = build_from_checkpoint(load_checkpoint(last))
+        assert not model.task_prompt.task_embedding.weight.any()
+        assert task_gap(model, torch.rand(1, 3, 64, 64)) == 0
 
 
 def test_trained_checkpoint_is_evaluated_without_further_options(command, checkpoint, tmp_path):
