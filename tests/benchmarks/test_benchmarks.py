@@ -6,6 +6,7 @@ import torch.nn.functional as F
 from torch._subclasses.fake_tensor import FakeTensorMode
 from torch.utils.flop_counter import FlopCounterMode
 
+from benchmarks import inference
 from benchmarks.measure import in_fresh_process, interleave, peak_gib, table
 from benchmarks.memory import saved_bytes, without_contents
 from benchmarks.naive import naive_copy
@@ -61,6 +62,16 @@ def test_peak_of_a_fresh_process_is_its_own():
     held = torch.ones(2**28)  # 1 GiB, that the other process does not have
     ours, theirs = peak_gib(), in_fresh_process(peak_gib)
     assert theirs < ours - 0.5 * held.nbytes / 2**30
+
+
+def test_inference_is_timed_without_gradients(monkeypatch):
+    seen = []
+    for name in ("compare", "compare_stages"):
+        monkeypatch.setattr(inference, name, lambda *_: seen.append(torch.is_grad_enabled()))
+    monkeypatch.setattr(inference, "print_machine", dict)
+    monkeypatch.setattr("sys.argv", ["inference"])
+    inference.main()
+    assert seen == [False, False]
 
 
 def test_variants_take_turns():
