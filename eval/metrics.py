@@ -18,7 +18,19 @@ IDENTICAL_PSNR = 100.0  # dB; the highest PSNR of the strict protocol
 # Fine to coarse (Wang et al., Asilomar 2003).
 SCALE_WEIGHTS = (0.0448, 0.2856, 0.3001, 0.2363, 0.1333)
 SSIM_WINDOW = 11  # pixels
+RESAMPLES = 2000  # of the images, for an interval
 LUMA = (0.299, 0.587, 0.114)  # ITU-R 601
+
+
+def resamples(count: int) -> Tensor:
+    """Draws with replacement from `count` images, (RESAMPLES, count) int64, always the same."""
+    generator = torch.Generator().manual_seed(0)
+    return torch.randint(count, (RESAMPLES, count), generator=generator)
+
+
+def interval(figures: Sequence[float] | Tensor) -> list[float]:
+    """Least and greatest of the middle 95 % of the figures of all resamples (bootstrap)."""
+    return np.quantile(np.asarray(figures), (0.025, 0.975)).tolist()
 
 
 class ConfusionMatrix:

@@ -9,13 +9,11 @@ from skimage.filters import threshold_sauvola
 from torch import Tensor
 
 from datasets.base import list_files
-from eval.metrics import ConfusionMatrix
+from eval.metrics import ConfusionMatrix, interval, resamples
 from eval.text_segmentation import text_figures
 from utils.cli import Parser, run
 from utils.files import write_json
 from utils.image import SUFFIXES, read_rgb
-
-RESAMPLES = 2000  # of the images, for the confidence interval
 
 
 def read_mask(path: Path, text: str) -> Tensor:
@@ -46,15 +44,11 @@ def score_masks(pairs: dict[str, tuple[Tensor, Tensor]]) -> dict:
         counts.append(matrix.counts)
         images[name] = _figures(matrix.counts)
     every = torch.stack(counts)
-    draws = torch.randint(
-        len(every), (RESAMPLES, len(every)), generator=torch.Generator().manual_seed(0)
-    )
-    spread = [_figures(part)["fg_iou"] for part in every[draws].sum(dim=1)]
-    low, high = np.quantile(spread, (0.025, 0.975)).tolist()
+    spread = every[resamples(len(every))].sum(dim=1)
     return {
         "num_images": len(every),
         **_figures(every.sum(dim=0)),
-        "fg_iou_interval": [low, high],
+        "fg_iou_interval": interval([_figures(part)["fg_iou"] for part in spread]),
         "images": images,
     }
 

@@ -24,6 +24,7 @@ paper   the protocol of the published tables: short side resized to 512, identic
         error pixels divided by 512 x 512, MSSIM with every scale at full resolution
 strict  size of the files, every image counts (identical ones 100 dB), error pixels divided by the
         image's own pixels, true multi-scale SSIM (ms_ssim) and SSIM
+psnr, 95 %: where the mean lies with that probability, by resampling the images (bootstrap)
 mse, mssim, ms_ssim, ssim, peps and pceps are fractions: the published tables show them times 100"""
 
 
@@ -112,6 +113,8 @@ def format_table(results: dict) -> str:
     for key in ("num_images", "num_identical", *dict.fromkeys(PAPER + STRICT)):
         cells = [_format_cell(part, key) for part in (paper, strict)]
         lines.append(f"{key:<14}{cells[0]:>10}{cells[1]:>14}  {UNITS.get(key, '')}".rstrip())
+    low, high = strict["psnr_interval"]
+    lines.append(f"{'psnr, 95 %':<14}{'-':>10}{f'{low:.2f}-{high:.2f}':>14}  {UNITS['psnr']}")
     return "\n".join([*lines, "", NOTES])
 
 

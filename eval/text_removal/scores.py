@@ -5,8 +5,9 @@ from pathlib import Path
 from statistics import fmean
 
 import numpy as np
+import torch
 
-from eval.metrics import paper_metrics, strict_metrics
+from eval.metrics import interval, paper_metrics, resamples, strict_metrics
 from utils.image import read_rgb
 
 PROTOCOL = "text_removal_image_average"
@@ -38,7 +39,8 @@ def average_scores(scores: Iterable[PairScore]) -> dict[str, dict]:
     Each set names its protocol and how many images it counted: `num_images` went into the averages,
     `num_identical` were equal to their label (as the protocol sees them). If `paper` leaves every
     image out, its averages are None. The mean is exact before it is rounded, so that the order of
-    the images does not matter.
+    the images does not matter. `psnr_interval` holds the mean with a probability of 95 %, as the
+    images resampled (bootstrap) tell.
     """
     scores = list(scores)
     paper = [score["paper"] for score in scores if score["paper"] is not None]
@@ -55,5 +57,11 @@ def average_scores(scores: Iterable[PairScore]) -> dict[str, dict]:
             "num_images": len(strict),
             "num_identical": sum(score["mse"] == 0 for score in strict),
             **{key: fmean(score[key] for score in strict) for key in STRICT},
+            "psnr_interval": _mean_interval([score["psnr"] for score in strict]),
         },
     }
+
+
+def _mean_interval(values: list[float]) -> list[float]:
+    values = torch.tensor(sorted(values), dtype=torch.float64)
+    return interval(values[resamples(len(values))].mean(dim=1))

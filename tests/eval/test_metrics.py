@@ -20,7 +20,7 @@ from eval.metrics import (
     ssim,
     strict_metrics,
 )
-from eval.text_removal.scores import average_scores, score_pair
+from eval.text_removal.scores import STRICT, average_scores, score_pair
 
 REFERENCE = Path(__file__).parents[1] / "reference"
 REMOVAL = REFERENCE / "removal"
@@ -182,6 +182,13 @@ def test_averages_do_not_depend_on_the_order():
         == average_scores(scores[::-1])
         == average_scores(scores[2:] + scores[:2])
     )
+
+
+def test_interval_is_that_of_the_mean():
+    values = [20.0 + (7 * n) % 100 / 10 for n in range(100)]  # deviation 2.89, mean 24.95
+    scores = [{"paper": None, "strict": dict.fromkeys(STRICT, value)} for value in values]
+    low, high = average_scores(scores)["strict"]["psnr_interval"]
+    assert (low, high) == pytest.approx((24.95 - 1.96 * 0.289, 24.95 + 1.96 * 0.289), abs=0.05)
 
 
 def test_clustered_needs_all_four_neighbours():
