@@ -148,14 +148,28 @@ class Composer:
             return None
         script, rows = lines
         setting = self._draw_setting(script, rows, height / LETTER_HEIGHT)
-        angle, tilt, bends = self._draw_turn(), self._draw_tilt(), self._draw_bend()
+        turn = self._draw_turn(), self._draw_tilt(), self._draw_bend()
+        room = (_WIDEST * self.scene.size,) * 2
+        return self._fit(script, rows, setting, room, turn, pad)
+
+    def _fit(
+        self,
+        script: str,
+        rows: list[Line],
+        setting: Setting,
+        room: tuple[float, float],
+        turn: tuple[float, tuple[float, float], Bend],
+        pad: float = 0.0,
+    ) -> Draft | None:
+        """Lines in `room` (width, height), smaller if need be; `turn`: angle, tilt, bend."""
+        angle, tilt, bends = turn
         for _ in range(3):
             text = Arrangement(rows, setting)
             margin, bend = _bend_margin(text.canvas, bends, round(pad * setting.size * text.scale))
             canvas = (text.canvas[0] + 2 * margin, text.canvas[1] + 2 * margin)
             warp = Warp(canvas, bend, text.scale, angle, tilt)
             left, top, right, bottom = warp.bounds()
-            excess = max(right - left, bottom - top) / (_WIDEST * self.scene.size)
+            excess = max((right - left) / room[0], (bottom - top) / room[1])
             if excess <= 1:
                 block = text.draw().padded(margin)
                 return Draft(block, warp, script, setting.size * LETTER_HEIGHT)
@@ -194,23 +208,11 @@ class Composer:
     def _page_draft(
         self, room: tuple[float, float], turn: float, tilt: tuple[float, float]
     ) -> Draft | None:
-        least, size = self.habits.least_height, self.scene.size
-        text = draw_page_text(self.rng, self.fonts, size, least, *room)
+        least = self.habits.least_height
+        text = draw_page_text(self.rng, self.fonts, self.scene.size, least, *room)
         if text is None:
             return None
-        setting = text.setting
-        for _ in range(3):
-            arranged = Arrangement(text.lines, setting)
-            warp = Warp(arranged.canvas, Bend(), arranged.scale, turn, tilt)
-            left, top, right, bottom = warp.bounds()
-            excess = max((right - left) / room[0], (bottom - top) / room[1])
-            letters = setting.size * LETTER_HEIGHT
-            if excess <= 1:
-                return Draft(arranged.draw(), warp, text.script, letters)
-            setting = replace(setting, size=0.97 * setting.size / excess)
-            if letters / excess < least:
-                return None
-        return None
+        return self._fit(text.script, text.lines, text.setting, room, (turn, tilt, Bend()))
 
     def _add_decoy(self) -> None:
         """Strokes that are no writing, on the bare scene."""
