@@ -10,7 +10,7 @@ from PIL import Image
 
 from benchmarks.measure import print_machine, report, write_json
 from datasets import MultiTaskLoader, TextDataset, build_dataset
-from utils.cli import Parser, run
+from utils.cli import Parser, positive_int, run
 
 CONFIGS = tuple(
     f"data_configs/train/synthetic-{task}.yaml"
@@ -76,17 +76,22 @@ def measure(datasets: list[TextDataset], samples: int, workers: list[int]) -> li
     ]
 
 
-def main() -> None:
-    """The command."""
+def build_parser() -> Parser:
+    """Options of the command."""
     parser = Parser(prog="python -m benchmarks.data", description=__doc__)
     add = parser.add_argument
     add("--configs", type=Path, nargs="+", default=[Path(name) for name in CONFIGS])
     add("--data_root", type=Path, default=Path("data"), help="folder of the data sets")
-    add("--side", type=int, default=512, help="of the samples, in pixels")
-    add("--samples", type=int, default=200, help="read of every data set")
+    add("--side", type=positive_int, default=512, help="of the samples, in pixels")
+    add("--samples", type=positive_int, default=200, help="read of every data set")
     add("--workers", type=int, nargs="+", default=[0, 1, 2])
     add("--json", type=Path, help="write the figures to this file")
-    args = parser.parse_args()
+    return parser
+
+
+def main() -> None:
+    """The command."""
+    args = build_parser().parse_args()
     torch.set_num_threads(1)  # as in a worker of the loader
     datasets = [build_dataset(path, args.side, args.data_root) for path in args.configs]
     rates = print_machine()

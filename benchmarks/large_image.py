@@ -1,8 +1,5 @@
 """Memory and time of one huge image: `python -m benchmarks.large_image`."""
 
-import multiprocessing
-import resource
-import sys
 import tempfile
 import time
 from pathlib import Path
@@ -12,9 +9,10 @@ import skimage.data
 from PIL import Image
 from tqdm import tqdm
 
+from benchmarks.measure import in_fresh_process, peak_gib
 from models import TASKS
 from models.predictor import Predictor
-from utils.cli import Parser, run
+from utils.cli import Parser, positive_int, run
 
 
 def make_image(path: Path, width: int, height: int) -> None:
@@ -29,31 +27,26 @@ def make_image(path: Path, width: int, height: int) -> None:
     Image.fromarray(canvas).save(path, quality=90)
 
 
-def peak_gib() -> float:
-    """Most memory that this process ever held, in GiB."""
-    unit = 1 if sys.platform == "darwin" else 1024  # bytes there, KiB elsewhere
-    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * unit / 2**30
+def build_parser() -> Parser:
+    """Options of the command."""
+    parser = Parser(prog="python -m benchmarks.large_image", description=__doc__)
+    add = parser.add_argument
+    add("--width", type=positive_int, default=12000)
+    add("--height", type=positive_int, default=9000)
+    add("--tasks", nargs="+", choices=TASKS, default=["text_removal"])
+    add("--weights", help="default: pretrained/upocr_nano.safetensors")
+    add("--window", type=int, help="default: as the weights say")
+    add("--batch_size", type=int, default=4, help="windows at once")
+    return parser
 
 
 def main() -> None:
     """The command."""
-    parser = Parser(prog="python -m benchmarks.large_image", description=__doc__)
-    add = parser.add_argument
-    add("--width", type=int, default=12000)
-    add("--height", type=int, default=9000)
-    add("--tasks", nargs="+", choices=TASKS, default=["text_removal"])
-    add("--weights", help="default: pretrained/upocr_nano.safetensors")
-    add("--window", type=int, help="default: of the training images")
-    add("--batch_size", type=int, default=4, help="windows at once")
-    args = parser.parse_args()
+    args = build_parser().parse_args()
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / "huge.jpg"
         # In another process, so that its memory does not count.
-        maker = multiprocessing.get_context("spawn").Process(
-            target=make_image, args=(path, args.width, args.height)
-        )
-        maker.start()
-        maker.join()
+        in_fresh_process(make_image, path, args.width, args.height)
         model = Predictor.from_pretrained(
             args.weights, "cpu", window=args.window, batch_size=args.batch_size
         )

@@ -1,10 +1,8 @@
 """What all benchmarks share: the machine, its rate, interleaved timing, peak memory, the table."""
 
-import json
 import multiprocessing
 import os
 import platform
-import resource
 import statistics
 import sys
 import time
@@ -13,6 +11,9 @@ from pathlib import Path
 from typing import Any
 
 import torch
+
+from utils import files
+from utils.memory import peak_memory
 
 GEMM_SIDE = 2048
 DTYPES = {"float32": torch.float32, "bfloat16": torch.bfloat16}
@@ -80,17 +81,14 @@ median = statistics.median
 
 def peak_gib() -> float:
     """Most memory that this process ever held, in GiB."""
-    status = Path("/proc/self/status")
-    if status.exists():  # `getrusage` counts what the parent held when it started this process
-        lines = dict(line.split(":", 1) for line in status.read_text().splitlines())
-        if "VmHWM" in lines:
-            return int(lines["VmHWM"].split()[0]) / 2**20
-    unit = 1 if sys.platform == "darwin" else 1024  # bytes there, KiB elsewhere
-    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * unit / 2**30
+    return peak_memory() / 2**30
 
 
 def in_fresh_process(function: Callable[..., Any], *args: Any) -> Any:
-    """Result of `function(*args)` in a process of its own, whose peak memory is its own, too."""
+    """Result of `function(*args)` in a process of its own, whose peak memory is its own, too.
+
+    Bad input (ValueError, OSError) is raised here as well; so is ValueError where the process dies.
+    """
     context = multiprocessing.get_context("spawn")
     ours, theirs = context.Pipe(duplex=False)
     process = context.Process(
@@ -99,20 +97,26 @@ def in_fresh_process(function: Callable[..., Any], *args: Any) -> Any:
     process.start()
     theirs.close()
     try:
-        return ours.recv()
+        result, error = ours.recv()
     except EOFError:
         process.join()
         raise ValueError(
-            f"{function.__name__}{args} ended with exit code {process.exitcode}"
+            f"the process of {function.__name__} ended with exit code {process.exitcode}"
             + (", killed: too little memory?" if (process.exitcode or 0) < 0 else "")
         ) from None
     finally:
         process.join()
+    if error is not None:
+        raise error
+    return result
 
 
 def _answer(pipe: Any, threads: int, function: Callable[..., Any], args: tuple) -> None:
     torch.set_num_threads(threads)
-    pipe.send(function(*args))
+    try:
+        pipe.send((function(*args), None))
+    except (ValueError, OSError) as error:
+        pipe.send((None, error))
 
 
 def table(rows: list[dict[str, Any]]) -> str:
@@ -157,4 +161,4 @@ def write_json(path: Path | None, rates: dict[str, float], reports: list[dict]) 
     """The machine and all tables in one file; nothing without a path."""
     if path is not None:
         content = {"machine": machine(), "gemm_gflops": rates, "reports": reports}
-        path.write_text(json.dumps(content, indent=2) + "\n")
+        files.write_json(path, content)

@@ -18,7 +18,7 @@ from models.criterion import MultiTaskCriterion, build_criterion
 from models.swin import SwinBlock
 from models.upocr import UPOCR, VARIANTS
 from models.vgg import build_vgg16
-from utils.cli import Parser, run
+from utils.cli import Parser, positive_int, run
 
 # Bytes a parameter: weight, gradient and the two moments of AdamW, all float32.
 PARAMETER_BYTES = 16
@@ -115,8 +115,8 @@ def build_parser() -> Parser:
     parser = Parser(prog="python -m benchmarks.memory", description=__doc__.splitlines()[0])
     add = parser.add_argument
     add("--variant", choices=sorted(VARIANTS), default="upocr")
-    add("--side", type=int, default=512, help="of the images, in pixels")
-    add("--batch_size", type=int, default=8, help="samples of each task")
+    add("--side", type=positive_int, default=512, help="of the images, in pixels")
+    add("--batch_size", type=positive_int, default=8, help="samples of each task")
     add("--vgg16_weights", default="random", help="random or none: only its shape matters")
     add("--json", type=Path, help="write the figures to this file")
     return parser

@@ -14,7 +14,7 @@ from benchmarks.inference import make_call
 from benchmarks.measure import DTYPES, print_machine, report, write_json
 from benchmarks.training import make_step, random_batches
 from models.upocr import VARIANTS
-from utils.cli import Parser, run
+from utils.cli import Parser, positive_int, run
 
 # Part -> what the names of its operators begin with. The first part that fits an operator, or one
 # that it was called from, has its time.
@@ -103,21 +103,26 @@ def compare(args: Any, rates: dict[str, float]) -> dict[str, Any]:
     return report(title + f"{total:.3f} s", rows, {"seconds": total})
 
 
-def main() -> None:
-    """The command."""
+def build_parser() -> Parser:
+    """Options of the command."""
     parser = Parser(prog="python -m benchmarks.profile", description=__doc__)
     add = parser.add_argument
     add("--of", choices=["inference", "training"], default="training")
     add("--variant", choices=sorted(VARIANTS), default="upocr")
-    add("--side", type=int, default=512, help="of the images, in pixels")
-    add("--batch_size", type=int, default=1, help="samples of each task in training")
+    add("--side", type=positive_int, default=512, help="of the images, in pixels")
+    add("--batch_size", type=positive_int, default=1, help="samples of each task in training")
     add("--dtype", choices=list(DTYPES), default="float32")
     add("--naive", action="store_true", help="the naive peer in place of ours")
     add("--vgg16_weights", default="none", help="imagenet, random, none or a file")
-    add("--repeats", type=int, default=3, help="profiled calls")
-    add("--num_threads", type=int, default=torch.get_num_threads())
+    add("--repeats", type=positive_int, default=3, help="profiled calls")
+    add("--num_threads", type=positive_int, default=torch.get_num_threads())
     add("--json", type=Path, help="write the figures to this file")
-    args = parser.parse_args()
+    return parser
+
+
+def main() -> None:
+    """The command."""
+    args = build_parser().parse_args()
     torch.set_num_threads(args.num_threads)
     rates = print_machine()
     with torch.inference_mode(args.of == "inference"):

@@ -47,6 +47,8 @@ def measure(model: Predictor, config: Path, data_root: Path) -> tuple[str, Error
     errors = Errors(*({zone: 0 for zone in ZONES} for _ in range(3)))
     for item in tqdm(dataset.items, desc=dataset.task, leave=False):
         sample = dataset.read(item)
+        if "label" not in sample:
+            raise ValueError(f"{config}: {item.name} has no target")
         image, target = np.asarray(sample["image"]), np.asarray(sample["label"]) / np.float32(255)
         target = target if target.ndim == 3 else target[..., None]
         whole = predict(tiling.to_unit(image)[None])[0].numpy().transpose(1, 2, 0)
@@ -54,21 +56,28 @@ def measure(model: Predictor, config: Path, data_root: Path) -> tuple[str, Error
         tiled = np.concatenate([band for _, band in bands])
         at_borders = border_zone(*image.shape[:2], model.window)
         for zone, pixels in zip(ZONES, (at_borders, ~at_borders), strict=True):
-            errors.tiled[zone] += float(np.abs(tiled - target)[pixels].mean(axis=1).sum())
-            errors.untiled[zone] += float(np.abs(whole - target)[pixels].mean(axis=1).sum())
+            for found, picture in ((errors.tiled, tiled), (errors.untiled, whole)):
+                found[zone] += float(np.abs(picture - target)[pixels].mean(axis=1).sum())
             errors.pixels[zone] += int(pixels.sum())
+    if not all(errors.pixels.values()):
+        raise ValueError(f"{config}: no windows meet, choose a --window below {model.window}")
     return dataset.task, errors
 
 
-def main() -> None:
-    """The command."""
+def build_parser() -> Parser:
+    """Options of the command."""
     parser = Parser(prog="python -m benchmarks.seams", description=__doc__)
     add = parser.add_argument
     add("--data_root", type=Path, default=Path("data"), help="folder of the data sets")
     add("--configs", type=Path, nargs="+", default=[Path(name) for name in CONFIGS])
     add("--weights", help="default: pretrained/upocr_nano.safetensors")
-    add("--window", type=int, help="default: of the training images")
-    args = parser.parse_args()
+    add("--window", type=int, help="default: as the weights say; smaller than the pictures")
+    return parser
+
+
+def main() -> None:
+    """The command."""
+    args = build_parser().parse_args()
     model = Predictor.from_pretrained(args.weights, "cpu", window=args.window)
     print(
         f"window {model.window}, overlap {tiling.OVERLAP}, mean absolute error to the target (0-1)"

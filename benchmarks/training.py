@@ -24,7 +24,7 @@ from models import TASKS, build_upocr
 from models.criterion import build_criterion
 from models.upocr import VARIANTS
 from models.vgg import build_vgg16
-from utils.cli import Parser, parse_bool, run
+from utils.cli import Parser, parse_bool, positive_int, run
 from utils.memory import keep_freed_memory
 from utils.optim import build_optimizer, optimizer_step
 
@@ -129,14 +129,14 @@ def build_parser() -> Parser:
     parser = Parser(prog="python -m benchmarks.training", description=__doc__)
     add = parser.add_argument
     add("--variant", choices=sorted(VARIANTS), default="upocr")
-    add("--side", type=int, default=512, help="of the images, in pixels")
-    add("--batch_size", type=int, default=1, help="samples of each task")
+    add("--side", type=positive_int, default=512, help="of the images, in pixels")
+    add("--batch_size", type=positive_int, default=1, help="samples of each task")
     add("--dtypes", nargs="+", choices=list(DTYPES), default=list(DTYPES))
     add("--vgg16_weights", default="random", help="imagenet, random, none or a file")
     add("--compile", type=parse_bool, default=False, help="also with torch.compile")
-    add("--repeats", type=int, default=3, help="turns of each kind, each in a new process")
-    add("--steps", type=int, default=1, help="timed steps in a turn, after two that are not")
-    add("--num_threads", type=int, default=torch.get_num_threads())
+    add("--repeats", type=positive_int, default=3, help="turns, each in a new process")
+    add("--steps", type=positive_int, default=1, help="timed in a turn, after two that are not")
+    add("--num_threads", type=positive_int, default=torch.get_num_threads())
     add("--data_cfg_paths", type=Path, nargs="+", help="feed from these data sets, not one batch")
     add("--data_root", type=Path, default=Path("data"), help="folder of the data sets")
     add("--num_workers", type=int, default=1, help="processes that read the data sets")

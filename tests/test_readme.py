@@ -1,4 +1,4 @@
-"""README.md: its commands name options, files and functions that exist."""
+"""The documents: their commands name options, files and functions that exist."""
 
 import re
 import shlex
@@ -8,13 +8,17 @@ from small_run import ROOT
 
 import main
 import predict
-from benchmarks import inference, memory, training
+from benchmarks import data, inference, large_image, memory, profile, seams, training
 from datasets.prepare import check, scut_enstext, synthesize
 from eval import baselines, contact_sheet, false_alarms, gallery, text_masks
 from eval.text_removal import evaluation, inpainting
 from utils import export
 
-README = (ROOT / "README.md").read_text(encoding="utf-8")
+DOCUMENTS = [
+    (ROOT / name).read_text(encoding="utf-8")
+    for name in ("README.md", "benchmarks/README.md", "pretrained/MODEL_CARD.md")
+]
+README = DOCUMENTS[0]
 PARSERS = {
     "main.py": main.build_parser,
     "predict.py": predict.build_parser,
@@ -29,28 +33,39 @@ PARSERS = {
     "datasets.prepare.scut_enstext": scut_enstext.build_parser,
     "datasets.prepare.synthesize": synthesize.build_parser,
     "utils.export": export.build_parser,
+    "benchmarks.data": data.build_parser,
     "benchmarks.inference": inference.build_parser,
+    "benchmarks.large_image": large_image.build_parser,
     "benchmarks.memory": memory.build_parser,
+    "benchmarks.profile": profile.build_parser,
+    "benchmarks.seams": seams.build_parser,
     "benchmarks.training": training.build_parser,
 }
 
 
 def commands() -> list[list[str]]:
-    """Every command of a program of ours, from its name on."""
-    text = README.replace("\\\n", " ")
+    """Every command of a program of ours, from its name on: lines, and code inside of sentences."""
     found = []
-    for line in re.findall(r"^ *(?:python|torchrun) .*$", text, re.MULTILINE):
-        words = shlex.split(line, comments=True)
-        start = next(index for index, word in enumerate(words) if word in PARSERS)
-        found.append(words[start:])
+    for document in DOCUMENTS:
+        text = document.replace("\\\n", " ")
+        lines = re.findall(r"^ *(?:python|torchrun) .*$", text, re.MULTILINE)
+        lines += re.findall(r"(?<!`)`((?:python|torchrun) (?!-m`)[^`]+)`", text)
+        for line in lines:
+            words = [word for word in shlex.split(line, comments=True) if word != "…"]
+            start = next(index for index, word in enumerate(words) if word in PARSERS)
+            found.append(words[start:])
     return found
 
 
 def test_every_program_is_shown():
-    assert {line[0] for line in commands()} == set(PARSERS)
+    shown = {line[0] for line in commands()}
+    named = set(re.findall(r"`(benchmarks\.\w+)`", DOCUMENTS[1]))
+    assert shown | named == set(PARSERS)
 
 
-@pytest.mark.parametrize("line", commands(), ids=lambda line: line[0])
+@pytest.mark.parametrize(
+    "line", [line for line in commands() if line[1:]], ids=lambda line: line[0]
+)
 def test_commands_have_only_options_that_exist(line):
     PARSERS[line[0]]().parse_args(line[1:])  # exits on anything else
 

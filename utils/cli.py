@@ -1,4 +1,4 @@
-"""What every command of the project shares: booleans, and one line instead of a traceback."""
+"""What every command of the project shares: types of options, errors of one line."""
 
 import argparse
 import sys
@@ -23,6 +23,13 @@ def parse_bool(text: str) -> bool:
     if text.lower() in TRUE + FALSE:
         return text.lower() in TRUE
     raise argparse.ArgumentTypeError(f"{text!r} is not one of {', '.join(TRUE + FALSE)}")
+
+
+def positive_int(text: str) -> int:
+    """argparse type: a whole number above 0."""
+    if text.isdecimal() and int(text) > 0:
+        return int(text)
+    raise argparse.ArgumentTypeError(f"{text!r} is not a whole number above 0")
 
 
 def run(main: Callable[[], int | None]) -> None:

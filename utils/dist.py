@@ -3,7 +3,6 @@
 import datetime
 import inspect
 import os
-import sys
 import warnings
 from contextlib import AbstractContextManager
 from typing import Any
@@ -11,6 +10,8 @@ from typing import Any
 import torch
 import torch.distributed as dist
 from torch import Tensor, nn
+
+from utils.memory import peak_memory
 
 AMP_DTYPES = {"float16": torch.float16, "bfloat16": torch.bfloat16}
 
@@ -180,17 +181,10 @@ def set_rng_state(state: dict[str, Tensor], device: torch.device) -> None:
 
 
 def peak_memory_mib(device: torch.device) -> float:
-    """Peak memory in MiB: allocated on a GPU, resident set of the process elsewhere; NaN on
-    Windows.
-    """
+    """Peak memory in MiB: allocated on a GPU, of the process elsewhere (`peak_memory`)."""
     if device.type == "cuda":
         return torch.cuda.max_memory_allocated(device) / 2**20
-    try:
-        import resource  # noqa: PLC0415 - does not exist on Windows
-    except ImportError:
-        return float("nan")
-    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-    return peak / (2**20 if sys.platform == "darwin" else 2**10)  # bytes there, KiB elsewhere
+    return peak_memory() / 2**20
 
 
 def allow_tf32() -> None:

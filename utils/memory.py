@@ -1,10 +1,26 @@
-"""How the C library keeps memory that tensors no longer need."""
+"""Memory of a process: how much it took at most, and how the C library keeps what is freed."""
 
 import ctypes
 import sys
+from pathlib import Path
 
 # Parameters of glibc's `mallopt`, see its manual page.
 M_TRIM_THRESHOLD, M_MMAP_MAX = -1, -4
+
+
+def peak_memory() -> float:
+    """Most bytes that this process ever held in memory; NaN on Windows."""
+    status = Path("/proc/self/status")
+    if status.exists():  # `getrusage` counts what the parent held when it started this process
+        lines = dict(line.split(":", 1) for line in status.read_text().splitlines())
+        if "VmHWM" in lines:
+            return int(lines["VmHWM"].split()[0]) * 2**10
+    try:
+        import resource  # noqa: PLC0415 - does not exist on Windows
+    except ImportError:
+        return float("nan")
+    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    return peak * (1 if sys.platform == "darwin" else 2**10)  # bytes there, KiB elsewhere
 
 
 def keep_freed_memory() -> bool:

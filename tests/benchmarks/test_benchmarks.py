@@ -1,13 +1,17 @@
 """Benchmarks measure what they say: the peers compute the same, and memory is accounted for."""
 
+import os
+
 import pytest
 import torch
 import torch.nn.functional as F
+from PIL import Image
+from small_run import ROOT
 from torch._subclasses.fake_tensor import FakeTensorMode
 from torch.utils.flop_counter import FlopCounterMode
 
-from benchmarks import inference
-from benchmarks.measure import in_fresh_process, interleave, peak_gib, table
+from benchmarks import inference, seams
+from benchmarks.measure import in_fresh_process, interleave, peak_gib, table, write_json
 from benchmarks.memory import saved_bytes, without_contents
 from benchmarks.naive import naive_copy
 from benchmarks.profile import REST, gflop_by_part, seconds_by_part
@@ -15,6 +19,11 @@ from benchmarks.training import make_step, random_batches
 from models import TASKS, build_upocr
 from models.criterion import build_criterion
 from models.vgg import build_vgg16
+from predict import UPOCR
+from utils.files import read_json
+from utils.tiling import OVERLAP
+
+REMOVAL = "TextRemoval/SCUT-EnsText"
 
 
 def test_naive_peer_computes_the_same():
@@ -62,6 +71,32 @@ def test_peak_of_a_fresh_process_is_its_own():
     held = torch.ones(2**28)  # 1 GiB, that the other process does not have
     ours, theirs = peak_gib(), in_fresh_process(peak_gib)
     assert theirs < ours - 0.5 * held.nbytes / 2**30
+
+
+def test_bad_input_of_a_fresh_process_is_bad_input_here():
+    with pytest.raises(OSError, match="nowhere"):
+        in_fresh_process(os.stat, "nowhere")
+    with pytest.raises(ValueError, match="process of _exit ended with exit code 3"):
+        in_fresh_process(os._exit, 3)
+
+
+def test_figures_are_written_into_a_new_folder(tmp_path):
+    write_json(tmp_path / "new" / "figures.json", {"float32": 1.0}, [])
+    assert read_json(tmp_path / "new" / "figures.json")["gemm_gflops"] == {"float32": 1.0}
+
+
+def test_seams_are_measured_where_windows_meet(tmp_path):
+    for folder in ("image", "label", "mask"):
+        path = tmp_path / REMOVAL / "test" / folder / "1.png"
+        path.parent.mkdir(parents=True)
+        Image.new("RGB" if folder != "mask" else "L", (64, 96), "grey").save(path)
+    config = ROOT / "data_configs/eval/scut-enstext.yaml"
+    task, errors = seams.measure(UPOCR.from_pretrained(device="cpu", window=64), config, tmp_path)
+    ramp = int(64 * OVERLAP)
+    assert task == "text_removal"
+    assert errors.pixels == {"borders": 64 * ramp, "inside": 64 * (96 - ramp)}
+    with pytest.raises(ValueError, match="no windows meet, choose a --window below 96"):
+        seams.measure(UPOCR.from_pretrained(device="cpu", window=96), config, tmp_path)
 
 
 def test_inference_is_timed_without_gradients(monkeypatch):
