@@ -1,7 +1,6 @@
 """Remove, segment or check the text of your own images: `python predict.py --help`."""
 
 import argparse
-import json
 import signal
 import sys
 import threading
@@ -13,7 +12,13 @@ import torch
 from tqdm import tqdm
 
 from models import TASKS
-from models.predictions import RESULTS, TamperingDetection, TextRemoval, TextSegmentation
+from models.predictions import (
+    RESULTS,
+    TamperingDetection,
+    TextRemoval,
+    TextSegmentation,
+    read_results,
+)
 from models.predictor import COMPOSITES, DIFFERENCE, MIN_AREA, MODES, THRESHOLD, Predictor
 from utils.cli import Parser, parse_bool, run
 from utils.files import write_json
@@ -24,7 +29,7 @@ UPOCR = Predictor  # what users import; `models.UPOCR` is the bare network
 
 # Options that results depend on: with others, finished ones are made again.
 OPTIONS = ("weights", "mode", "window", "region", "composite", "threshold", "format", "cutout")
-OPTIONS += ("min_area",)
+OPTIONS += ("min_area", "dtype")
 
 
 def build_parser() -> argparse.ArgumentParser:
@@ -116,7 +121,9 @@ class Job:
         self.tasks = TASKS if args.task == "all" else (args.task,)
         self.options = {name: getattr(args, name) for name in OPTIONS}
         self.inputs: set[Path] = set()  # resolved: no result may take the place of one
-        self.records = read_results(self.output_dir / RESULTS)  # by input, of earlier runs too
+        path = self.output_dir / RESULTS
+        earlier = read_results(path) if path.exists() else []
+        self.records = {record["input"]: record for record in earlier}
         self.taken: dict[Path, Path] = {}  # result -> input
 
     def run(self, inputs: list[Input]) -> int:
@@ -124,7 +131,7 @@ class Job:
         self.inputs = {found.path.resolve() for found in inputs}
         try:
             for found in tqdm(inputs, desc="images", unit="image"):
-                self.records[str(found.path)] = self._one(found)
+                self._keep(self._one(found))
         finally:  # an interrupted run keeps the records of what it finished
             write_json(self.output_dir / RESULTS, list(self.records.values()))
         records = [self.records[str(found.path)] for found in inputs]
@@ -132,6 +139,14 @@ class Job:
         for error in failed:
             print(f"error: {error}", file=sys.stderr)
         return len(failed)
+
+    def _keep(self, record: dict) -> None:
+        """Take a record, and drop those of earlier runs whose results it has replaced."""
+        files = result_files(record)
+        self.records = {
+            name: other for name, other in self.records.items() if not files & result_files(other)
+        }
+        self.records[record["input"]] = record
 
     def _one(self, found: Input) -> dict:
         """Record of one file; what is wrong with it is in `error`."""
@@ -153,9 +168,8 @@ class Job:
     def _is_complete(self, record: dict) -> bool:
         if "error" in record or record.get("options") != self.options:
             return False
-        files = [file for page in record["pages"] for file in page["files"]]
         done = set(self.tasks) <= set(record["tasks"])
-        return done and all((self.output_dir / file).exists() for file in files)
+        return done and all((self.output_dir / file).exists() for file in result_files(record))
 
     def _pages(self, found: Input, record: dict) -> None:
         folder = self.output_dir / found.folder
@@ -249,14 +263,9 @@ def parse_region(text: str, max_pixels: int) -> np.ndarray | tuple[int, int, int
     return np.where(rgb.max(axis=2) > half, 255, 0).astype(np.uint8)
 
 
-def read_results(path: Path) -> dict[str, dict]:
-    """Records of an earlier run by input, none if there was none."""
-    try:
-        return {record["input"]: record for record in json.loads(path.read_text())}
-    except FileNotFoundError:
-        return {}
-    except (ValueError, KeyError, TypeError):
-        raise ValueError(f"{path}: no results of predict.py, move it away") from None
+def result_files(record: dict) -> set[str]:
+    """Files of all pages of one record, relative to the folder of the results."""
+    return {file for page in record["pages"] for file in page["files"]}
 
 
 def load_model(args: argparse.Namespace) -> UPOCR:

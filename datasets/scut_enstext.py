@@ -40,7 +40,7 @@ class ScutEnsText(TextDataset):
         self, root: Path, split: str, transforms: Sequence[Transform], name: str = "SCUT-EnsText"
     ) -> None:
         check_split(split, SPLITS)
-        self.folder = _existing_spelling(Path(root)) / split
+        self.folder = existing_spelling(Path(root)) / split
         super().__init__(name, self._find_items(), transforms)
 
     def _find_items(self) -> list[Item]:
@@ -71,6 +71,7 @@ class ScutEnsText(TextDataset):
                 raise ValueError(f"{self.folder / field}: missing folder, training needs it")
 
 
-def _existing_spelling(root: Path) -> Path:
+def existing_spelling(root: Path) -> Path:
+    """`root` itself, or, where it is not there, a folder of the other spelling."""
     spellings = [root.with_name(name) for name in FOLDER_SPELLINGS if root.name in FOLDER_SPELLINGS]
     return next((path for path in [root, *spellings] if path.is_dir()), root)

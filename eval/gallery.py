@@ -3,16 +3,18 @@
 import argparse
 import html
 import os
+import sys
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from models import TASKS
-from models.predictions import RESULTS
+from models.predictions import RESULTS, read_results
 from utils.cli import Parser, run
 from utils.files import atomic_path, read_json
 from utils.image import contact_sheet, read_rgb
+from utils.picture import read_pages, to_8_bit
 
 PHOTOS = "photos.png"
 COLUMNS = ("photograph", "text removed", "letters", "genuine, tampered")
@@ -57,15 +59,18 @@ def photo_rows(folder: Path) -> list[list[np.ndarray]]:
     Files that failed are left out. Raises ValueError where a task was not done.
     """
     rows = []
-    for record in read_json(folder / RESULTS):
-        for page in [] if "error" in record else record["pages"]:
+    for record in read_results(folder / RESULTS):
+        if "error" in record:
+            continue
+        pictures = read_pages(record["input"], sys.maxsize)  # predict.py has checked the size
+        for page, picture in zip(record["pages"], pictures, strict=False):
             found = [next((f for f in page["files"] if end in f), None) for end in ENDINGS]
             if None in found:
                 raise ValueError(
                     f"{folder}: {page['page']} lacks a task, run predict.py --task all"
                 )
-            paths = [Path(record["input"]), *(folder / file for file in found)]
-            rows.append([np.asarray(read_rgb(path)) for path in paths])
+            results = [np.asarray(read_rgb(folder / file)) for file in found]
+            rows.append([to_8_bit(picture).rgb(), *results])
     if not rows:
         raise ValueError(f"{folder}: no finished picture in {RESULTS}")
     return rows
@@ -73,19 +78,26 @@ def photo_rows(folder: Path) -> list[list[np.ndarray]]:
 
 def figure_rows(metrics: dict[str, dict]) -> list[list[str]]:
     """Data set, images and `NAME value` of its figures, a row a data set, in the order of TASKS."""
+    if not isinstance(metrics, dict) or not all(map(_is_known, metrics.values())):
+        raise ValueError("metrics.json: not written by main.py --eval true")
     rows = []
     for name, record in sorted(metrics.items(), key=lambda item: TASKS.index(item[1]["task"])):
         figures = FIGURES[record["task"]].items()
-        cells = [f"{title} {_look_up(record, key):.3g}" for title, key in figures]
+        cells = [f"{title} {_figure(record, key)}" for title, key in figures]
         rows.append([name, str(record["num_images"]), *cells])
     return rows
 
 
-def _look_up(record: dict, key: str) -> float:
+def _is_known(record: Any) -> bool:
+    return isinstance(record, dict) and record.get("task") in FIGURES and "num_images" in record
+
+
+def _figure(record: dict, key: str) -> str:
+    """`-` where there is none, as without targets."""
     value: Any = record
     for part in key.split("/"):
-        value = value[part]
-    return float("nan") if value is None else value
+        value = (value or {}).get(part)
+    return "-" if value is None else f"{value:.3g}"
 
 
 def page_of(parts: list[str]) -> str:

@@ -2,17 +2,35 @@
 
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 import cv2
 import numpy as np
 
 from models.regions import CLASSES, Region
-from utils.files import write_json
+from utils.files import read_json, write_json
 from utils.picture import Picture, output_suffix, write_pictures
 
 RESULTS = "results.json"  # what `predict.py` found in every picture, beside the files
 EYE_SIDE = 1600  # longest side of an overlay, in pixels: for looking, not for measuring
 TINTS = np.array([[0, 0, 0], [0, 170, 60], [230, 30, 30]], np.uint8)  # background, real, tampered
+
+
+def read_results(path: Path) -> list[dict]:
+    """Records of `predict.py`, one an input; ValueError naming a file that is missing or other."""
+    records = read_json(path)
+    if not isinstance(records, list) or not all(map(_is_record, records)):
+        raise ValueError(f"{path}: not written by predict.py")
+    return records
+
+
+def _is_record(record: Any) -> bool:
+    if not isinstance(record, dict) or not isinstance(record.get("input"), str):
+        return False
+    pages = record.get("pages")
+    return isinstance(pages, list) and all(
+        isinstance(page, dict) and {"page", "files"} <= set(page) for page in pages
+    )
 
 
 @dataclass

@@ -65,7 +65,9 @@ def test_all_tasks_on_a_folder(weights, folder, tmp_path):
         assert (page["width"], page["height"]) == (70, 40)
         assert record["seconds"] >= page["seconds"] > 0
         assert set(TASKS) <= set(page)
-        assert page["text_removal"]["text_area"] >= 0
+        removed = np.asarray(Image.open(out / page["files"][0]))
+        changed = (removed != np.asarray(Image.open(record["input"]))).any(axis=2)
+        assert page["text_removal"]["text_area"] >= changed.sum()
         assert all((out / file).is_file() for file in page["files"])
     assert (out / "below" / "c.removed.png").exists()
     written = {str(p.relative_to(out)) for p in out.rglob("*") if p.is_file()}
@@ -104,6 +106,17 @@ def test_overwrite_false_skips_what_is_done(weights, folder, tmp_path):
     (out / "a.removed.png").unlink()
     call(weights, out, folder / "a.png", "--overwrite", "false")
     Image.open(out / "a.removed.png").load()
+
+
+def test_overwrite_false_makes_again_what_another_picture_replaced(weights, folder, tmp_path):
+    out, namesake = tmp_path / "out", tmp_path / "other" / "a.png"
+    namesake.parent.mkdir()
+    Image.new("RGB", (33, 21)).save(namesake)
+    call(weights, out, folder / "a.png")
+    _, records = call(weights, out, namesake)
+    assert [record["input"] for record in records] == [str(namesake)]
+    call(weights, out, folder / "a.png", "--overwrite", "false")
+    assert Image.open(out / "a.removed.png").size == (70, 40)
 
 
 def test_overwrite_false_makes_again_what_other_options_made(weights, folder, tmp_path):

@@ -316,7 +316,7 @@ def write_pictures(pictures: list[Picture], path: Path) -> None:
 
 
 def _write_pillow(picture: Picture, path: Path, suffix: str) -> None:
-    picture = _to_8_bit(picture)
+    picture = to_8_bit(picture)
     options: dict = {"format": {"jpg": "JPEG"}.get(suffix, suffix.upper())}
     if suffix == "jpg":
         options |= {"quality": 95, "subsampling": 0}
@@ -336,7 +336,8 @@ def _write_pillow(picture: Picture, path: Path, suffix: str) -> None:
     image.save(path, icc_profile=picture.icc_profile, **options)
 
 
-def _to_8_bit(picture: Picture) -> Picture:
+def to_8_bit(picture: Picture) -> Picture:
+    """The picture itself, or with its 16 bits rounded down to 8."""
     if picture.values.dtype == np.uint8:
         return picture
     alpha = None if picture.alpha is None else (picture.alpha // 257).astype(np.uint8)

@@ -10,6 +10,7 @@ import yaml
 from datasets.base import list_files
 from datasets.config import DATASETS
 from datasets.prepare.inspection import FOLDER_VALUES, TEXTSEG_VALUES, Entry
+from datasets.scut_enstext import existing_spelling
 from datasets.tampered_ic13 import TamperedIC13
 from datasets.textseg import TextSeg
 from utils.image import SUFFIXES, read_rgb
@@ -41,14 +42,17 @@ def find_datasets(path: Path, data_root: Path) -> list[Found]:
     Raises ValueError naming the path if it does not exist or holds no data set.
     """
     if path.suffix in (".yaml", ".yml"):
-        root, kind = _read_config(path, data_root)
-        return [_find(root, kind or _recognise(root))]
+        root, kind, splits = _read_config(path, data_root)
+        found = _find(root, kind, (*SPLITS, *(split for split in splits if split not in SPLITS)))
+        if not any(entry.split in splits for entry in found.entries):
+            found.problems.append((str(root), f"no sample of split {'+'.join(splits)!r}"))
+        return [found]
     if not path.is_dir():
         raise ValueError(f"{path}: no such folder or YAML file")
     roots = [(root, kind) for root in _folders(path, _DEPTH) if (kind := _recognise(root))]
     if not roots:
         raise ValueError(f"{path}: no data set here; see the layouts in the README")
-    return [_find(root, kind) for root, kind in roots]
+    return [_find(root, kind, SPLITS) for root, kind in roots]
 
 
 def _folders(path: Path, depth: int) -> list[Path]:
@@ -87,10 +91,12 @@ def _is_grey(path: Path) -> bool:
     return channels[0].tobytes() == channels[1].tobytes() == channels[2].tobytes()
 
 
-def _read_config(path: Path, data_root: Path) -> tuple[Path, str]:
+def _read_config(path: Path, data_root: Path) -> tuple[Path, str, list[str]]:
+    """Folder, kind and splits of a data configuration."""
     try:
         config = yaml.safe_load(path.read_text(encoding="utf-8"))
         root, kind = data_root / config["root"], config["dataset"]
+        splits = str(config["split"]).split("+")
     except OSError as error:
         raise ValueError(f"{path}: cannot read this file ({error.strerror})") from None
     except (yaml.YAMLError, UnicodeDecodeError, KeyError, TypeError) as error:
@@ -98,20 +104,21 @@ def _read_config(path: Path, data_root: Path) -> tuple[Path, str]:
         raise ValueError(f"{path}: not a data configuration ({reason})") from None
     if kind not in DATASETS:
         raise ValueError(f"{path}: unknown dataset {kind!r}, expected {', '.join(DATASETS)}")
+    root = existing_spelling(root)
     if not root.is_dir():
         raise ValueError(f"{path}: {root}: missing folder")
-    return root, kind
+    return root, kind, splits
 
 
-def _find(root: Path, kind: str) -> Found:
+def _find(root: Path, kind: str, splits: Sequence[str]) -> Found:
     if kind == "textseg":
         return _find_textseg(root)
     if kind == "tampered_ic13":
-        return _find_tampered(root)
+        return _find_tampered(root, splits)
     task = DATASETS[kind].task
     short = {TextSeg.task: "segmentation", TamperedIC13.task: "detection"}.get(task, "removal")
     found = Found(root, short)
-    for split in SPLITS:
+    for split in splits:
         if (root / split / "image").is_dir():
             _add_pairs(found, split, root / split)
     return found
@@ -132,9 +139,9 @@ def _add_pairs(found: Found, split: str, folder: Path) -> None:
         found.entries.append(Entry(split, stem, image, found.kind, **files, values=FOLDER_VALUES))
 
 
-def _find_tampered(root: Path) -> Found:
+def _find_tampered(root: Path, splits: Sequence[str]) -> Found:
     found = Found(root, "detection")
-    for split in SPLITS:
+    for split in splits:
         image_folder, label_folder = root / f"{split}_img", root / f"{split}_gt"
         if not image_folder.is_dir():
             continue

@@ -6,6 +6,7 @@ from pathlib import Path
 
 from datasets.prepare.camera import encode_jpeg, encode_png
 from datasets.prepare.samples import DetectionSample, RemovalSample, SegmentationSample
+from utils.files import atomic_path
 
 REMOVAL = "TextRemoval/SCUT-EnsText"
 SEGMENTATION = "TextSegmentation/TextSeg"
@@ -58,9 +59,8 @@ def detection_files(split: str, name: str, sample: DetectionSample) -> dict[str,
 def write_files(output_dir: Path, files: dict[str, bytes]) -> None:
     """Write files below a folder, making their folders."""
     for path, content in files.items():
-        target = output_dir / path
-        target.parent.mkdir(parents=True, exist_ok=True)
-        target.write_bytes(content)
+        with atomic_path(output_dir / path) as temporary:
+            temporary.write_bytes(content)
 
 
 def write_split(output_dir: Path, names: dict[str, list[str]]) -> None:

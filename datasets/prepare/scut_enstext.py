@@ -11,7 +11,7 @@ from tqdm import tqdm
 
 from datasets.base import list_files, partner
 from utils.cli import Parser, run
-from utils.image import read_rgb, write_png
+from utils.image import SUFFIXES, read_grey, read_rgb, write_png
 
 SPLITS = ("train", "test")
 # As delivered -> as the data set class reads them.
@@ -23,11 +23,11 @@ Polygon = np.ndarray  # (N, 2) int32, x and y in pixels
 
 
 def prepare(root: Path) -> dict[str, int]:
-    """Arrange `root/{train,test}` as image, label, mask; returns the masks made per split.
+    """Arrange `root/{train,test}` as image, label, mask; returns the samples per split.
 
     A folder `all_images` or `all_labels` is renamed; annotations stay where they are. Masks are
-    made from the polygons in `all_gts`, one text file per image. Raises ValueError naming what is
-    missing or wrong.
+    made from the polygons in `all_gts`, one text file per image; one that is there already stays if
+    it is the same. Raises ValueError naming what is missing or wrong.
     """
     splits = [split for split in SPLITS if (root / split).is_dir()]
     if not splits:
@@ -52,10 +52,26 @@ def _prepare_split(folder: Path) -> int:
         )
         for stem, image in images.items()
     ]
-    for image, _, text in tqdm(pairs, desc=folder.name, unit="mask", disable=None):
-        width, height = read_rgb(image).size
-        _write_mask(folder / "mask", image.stem, draw_mask(read_polygons(text), (height, width)))
+    masks, there = folder / "mask", _masks_there(folder / "mask")
+    drawn = [(masks / f"{image.stem}.png", image, text) for image, _, text in pairs]
+    for path, image, text in drawn:  # first, so that nothing is written beside other masks
+        other = there.get(path.stem)
+        if other and not np.array_equal(np.asarray(read_grey(other)), _mask_of(image, text)):
+            raise ValueError(f"{other}: another mask of this image, delete or move {masks}")
+    missing = [entry for entry in drawn if entry[0].stem not in there]
+    for path, image, text in tqdm(missing, desc=folder.name, unit="mask", disable=None):
+        write_png(path, _mask_of(image, text))
     return len(pairs)
+
+
+def _masks_there(folder: Path) -> dict[str, Path]:
+    pictures = folder.glob("[!.]*") if folder.is_dir() else ()
+    return list_files(folder) if any(p.suffix.lower() in SUFFIXES for p in pictures) else {}
+
+
+def _mask_of(image: Path, text: Path) -> np.ndarray:
+    width, height = read_rgb(image).size
+    return draw_mask(read_polygons(text), (height, width))
 
 
 def _rename(source: Path, target: Path) -> None:
@@ -64,16 +80,6 @@ def _rename(source: Path, target: Path) -> None:
     if target.exists():
         raise ValueError(f"{source}: cannot be renamed, {target} is there too")
     source.rename(target)
-
-
-def _write_mask(folder: Path, stem: str, mask: np.ndarray) -> None:
-    others = [folder / f"{stem}{suffix}" for suffix in (".jpg", ".jpeg", ".bmp")]
-    for other in others:
-        if other.is_file():
-            raise ValueError(
-                f"{other}: another mask of this image is here, delete or move {folder}"
-            )
-    write_png(folder / f"{stem}.png", mask)
 
 
 def read_polygons(path: Path) -> list[Polygon]:

@@ -16,7 +16,10 @@ from datasets.prepare.backgrounds import find_photographs, split_photographs
 from datasets.prepare.chance import generator
 from datasets.prepare.fonts import FontBook, find_faces, load_faces
 from datasets.prepare.layouts import (
+    DETECTION,
     MANIFEST,
+    REMOVAL,
+    SEGMENTATION,
     SPLITS,
     detection_files,
     removal_files,
@@ -37,9 +40,8 @@ from datasets.prepare.samples import (
 from utils.cli import Parser, parse_bool, run
 
 SMALLEST_SIZE = 128  # pixels; on less the largest words would not fit
-PREVIEW_SAMPLES = 24
+PREVIEW, PREVIEW_SAMPLES = "preview.png", 24
 DEFAULT_MIX = Mix()
-_TREES = ("TextRemoval", "TextSegmentation", "TamperedTextDetection")
 
 
 @dataclass(frozen=True)
@@ -186,6 +188,7 @@ def main() -> None:
     fonts = FontBook(load_faces(options.fonts) if options.fonts else find_faces())
     photographs = _photographs(options.backgrounds, options.test_backgrounds)
     _clear(options.output_dir, options.overwrite)
+    write_manifest(options.output_dir, [])  # an interrupted run can be overwritten, too
     print(_materials_line(fonts, photographs), flush=True)
     recipe = Recipe(
         options.output_dir,
@@ -201,7 +204,7 @@ def main() -> None:
     seconds, cpu = time.monotonic() - started, _cpu_seconds() - cpu_started
     print(_summary(options.output_dir, records, counts, seconds, cpu, options.workers))
     if options.preview:
-        path = options.output_dir / "preview.png"
+        path = options.output_dir / PREVIEW
         write_preview(options.output_dir, _preview_names(counts), path)
         print(f"preview: {path}")
 
@@ -234,8 +237,9 @@ def _clear(output_dir: Path, overwrite: bool) -> None:
     if not overwrite or not (output_dir / MANIFEST).is_file():
         hint = "pass --overwrite true" if (output_dir / MANIFEST).is_file() else "choose another"
         raise ValueError(f"{output_dir}: the folder is not empty, {hint}")
-    for tree in _TREES:
+    for tree in (REMOVAL, SEGMENTATION, DETECTION):
         shutil.rmtree(output_dir / tree, ignore_errors=True)
+    (output_dir / PREVIEW).unlink(missing_ok=True)
     (output_dir / MANIFEST).unlink()
 
 

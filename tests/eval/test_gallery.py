@@ -67,6 +67,34 @@ def test_photographs_beside_their_three_results(photos):
     assert [int(picture.mean()) for picture in row] == [40, 90, 140, 190]
 
 
+def test_photographs_are_upright_and_page_by_page(photos, tmp_path):
+    turned = Image.fromarray(np.full((30, 40, 3), 40, np.uint8))
+    turned.getexif()[0x0112] = 6  # a quarter turn
+    turned.save(tmp_path / "a.png", exif=turned.getexif())
+    first, second = (Image.fromarray(np.full((30, 40), value, np.uint16)) for value in (0, 257))
+    first.save(tmp_path / "b.tif", save_all=True, append_images=[second])
+    records = json.loads((photos / "results.json").read_text())
+    pages = [records[0]["pages"][0] | {"page": f"b.page{number}"} for number in (1, 2)]
+    records.append({"input": str(tmp_path / "b.tif"), "pages": pages})
+    (photos / "results.json").write_text(json.dumps(records))
+    pictures = [row[0] for row in gallery.photo_rows(photos)]
+    assert pictures[0].shape == (40, 30, 3)
+    assert [int(picture.max()) for picture in pictures] == [40, 0, 1]
+
+
+def test_removal_without_targets_has_no_figures():
+    metrics = {"mine": {"task": "text_removal", "protocol": "x", "num_images": 2}}
+    assert gallery.figure_rows(metrics) == [
+        ["mine", "2", "PSNR of the whole output -", "paper's PSNR -"]
+    ]
+
+
+@pytest.mark.parametrize("metrics", [[1], {"a": 1}, {"a": {"task": "x", "num_images": 1}}])
+def test_metrics_of_others_are_named(metrics):
+    with pytest.raises(ValueError, match=r"metrics\.json: not written by main\.py"):
+        gallery.figure_rows(metrics)
+
+
 def test_page(monkeypatch, capsys, tmp_path, photos, evaluation):
     page = tmp_path / "gallery" / "index.html"
     options = ["--photo_dir", photos, "--eval_dir", evaluation, "--output", page]
@@ -77,7 +105,7 @@ def test_page(monkeypatch, capsys, tmp_path, photos, evaluation):
     assert "erased &lt;b&gt;" in text
     assert (page.parent / "photos.png").is_file()
     lines = capsys.readouterr().out.splitlines()
-    assert lines[0] == "erased <b>  2  PSNR of the whole output 31.2  paper's PSNR nan"
+    assert lines[0] == "erased <b>  2  PSNR of the whole output 31.2  paper's PSNR -"
     assert lines[1] == "letters  3  fgIoU 0.5  F 0.7"
 
 

@@ -186,6 +186,34 @@ def test_configuration_is_checked(synthetic: Path, monkeypatch: pytest.MonkeyPat
     assert run_command(monkeypatch, *paths, "--data_root", data_root) == 0
 
 
+@pytest.mark.parametrize(
+    ("kind", "folder"),
+    [
+        ("scut_enstext", "train/all_images"),
+        ("tampered_ic13", "other"),
+        ("detection_folders", "val/image"),
+    ],
+)
+def test_configuration_without_a_sample_is_a_problem(tmp_path: Path, kind: str, folder: str):
+    (tmp_path / "data" / folder).mkdir(parents=True)
+    Image.new("RGB", (8, 8)).save(tmp_path / "data" / folder / "1.png")
+    config = tmp_path / "mine.yaml"
+    config.write_text(f"dataset: {kind}\nroot: data\nsplit: mine\n")
+    (found,) = find_datasets(config, tmp_path)
+    assert (str(tmp_path / "data"), "no sample of split 'mine'") in found.problems
+
+
+def test_splits_of_any_name_are_checked(tmp_path: Path):
+    for part, value in (("image", "RGB"), ("label", "L")):
+        (tmp_path / "data/mine" / part).mkdir(parents=True)
+        Image.new(value, (8, 8)).save(tmp_path / "data/mine" / part / "1.png")
+    config = tmp_path / "mine.yaml"
+    config.write_text("dataset: segmentation_folders\nroot: data\nsplit: mine\n")
+    (found,) = find_datasets(config, tmp_path)
+    assert [entry.split for entry in found.entries] == ["mine"]
+    assert not found.problems
+
+
 @pytest.mark.parametrize("path", ["nothing", "empty", "bad.yaml"])
 def test_path_without_data_set_is_named(tmp_path: Path, path: str):
     (tmp_path / "empty").mkdir()

@@ -5,8 +5,9 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
+from datasets.prepare import composition
 from datasets.prepare.backgrounds import Background, draw_background, shipped_photographs
-from datasets.prepare.chance import generator
+from datasets.prepare.chance import coin, generator
 from datasets.prepare.composition import Composer, Habits
 from datasets.prepare.decoys import _KINDS, draw_decoy
 from datasets.prepare.fonts import FontBook
@@ -75,11 +76,20 @@ def test_decoys_of_a_seed_are_the_same():
     assert (draw_decoy(generator(3), 128) == draw_decoy(generator(3), 128)).all()
 
 
-def test_without_shares_nothing_is_drawn_for_them(fonts: FontBook):
+def test_without_shares_nothing_is_drawn_for_them(fonts: FontBook, monkeypatch):
     # So the bytes of a set made without the options do not depend on them being there.
+    shares = []
+
+    def watched(rng: np.random.Generator, probability: float) -> bool:
+        shares.append(probability)
+        return coin(rng, probability)
+
+    monkeypatch.setattr(composition, "coin", watched)
     materials = Materials(shipped_photographs(), fonts, 256)
     plain = removal_sample(generator(5), materials)
+    assert 0.0 not in shares[:1]
+    shares.clear()
+    removal_sample(generator(5), replace(materials, mix=Mix(pages=1e-9, decoys=1e-9)))
+    assert shares[:2] == [1e-9, 1e-9]  # asked for, they are drawn once each, before all else
     pages = removal_sample(generator(5), replace(materials, mix=Mix(pages=1.0)))
-    again = removal_sample(generator(5), replace(materials, mix=Mix(pages=0.0, decoys=0.0)))
-    assert (plain.image == again.image).all()
     assert (plain.image != pages.image).any()

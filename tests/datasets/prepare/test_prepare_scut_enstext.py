@@ -4,6 +4,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from PIL import Image
 
 from datasets.prepare.scut_enstext import draw_mask, prepare, read_polygons
 from datasets.scut_enstext import ScutEnsText
@@ -71,8 +72,19 @@ def test_missing_partner_is_named(delivered: Path, missing: str):
         prepare(delivered)
 
 
-def test_existing_jpeg_mask_is_not_shadowed(delivered: Path):
-    (delivered / "train/mask").mkdir()
-    (delivered / "train/mask/1.jpg").write_bytes(b"old")
-    with pytest.raises(ValueError, match=r"1\.jpg"):
+@pytest.mark.parametrize("name", ["1.jpg", "1.PNG", "1.png"])
+def test_another_mask_is_never_written_over(delivered: Path, name: str):
+    other = delivered / "train/mask" / name
+    other.parent.mkdir()
+    Image.new("L", (60, 40)).save(other)
+    before = other.read_bytes()
+    with pytest.raises(ValueError, match=f"{name}: another mask"):
         prepare(delivered)
+    assert other.read_bytes() == before
+    assert list(other.parent.iterdir()) == [other]
+
+
+def test_hidden_files_are_no_masks(delivered: Path):
+    (delivered / "train/mask").mkdir()
+    (delivered / "train/mask/._1.png").write_bytes(b"")
+    assert prepare(delivered) == prepare(delivered)

@@ -59,7 +59,8 @@ def test_mask_covers_every_word(seed: int):
     sample = removal_sample(generator(seed), materials())
     for word in sample.record["words"]:
         x1, y1, x2, y2 = word["box"]
-        assert (sample.mask[y1 : y2 + 1, x1 : x2 + 1] == 0).any()
+        assert (sample.mask[y1 : y2 + 1, x1 : x2 + 1] == 0).mean() > 0.1  # words may be slanted
+    assert (sample.mask[(sample.image != sample.label).any(axis=2)] == 0).all()
     assert (sample.mask == 0).any() == bool(sample.record["words"])
 
 

@@ -138,6 +138,28 @@ def test_only_a_synthetic_set_is_replaced(tmp_path: Path, monkeypatch: pytest.Mo
         run_command(monkeypatch, "--output_dir", tmp_path, "--overwrite", "true")
 
 
+def test_overwriting_leaves_what_is_not_its_own(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    run_command(monkeypatch, "--output_dir", tmp_path, "--preview")
+    mine = tmp_path / "TextRemoval/mine/1.png"
+    mine.parent.mkdir()
+    mine.write_bytes(b"mine")
+    run_command(monkeypatch, "--output_dir", tmp_path, "--overwrite", "true")
+    assert mine.read_bytes() == b"mine"
+    assert not (tmp_path / "preview.png").exists()
+
+
+def test_what_an_interrupted_run_left_can_be_overwritten(tmp_path: Path, monkeypatch):
+    def interrupted(*_: object) -> None:
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patch:
+        patch.setattr(command.Recipe, "make", interrupted)
+        with pytest.raises(KeyboardInterrupt):
+            run_command(patch, "--output_dir", tmp_path)
+    run_command(monkeypatch, "--output_dir", tmp_path, "--overwrite", "true")
+    assert len(read_manifest(tmp_path)) == 3
+
+
 @pytest.mark.parametrize(
     "arguments",
     [
