@@ -36,7 +36,7 @@ from utils.checkpoint import (
     save_atomically,
 )
 from utils.cli import Parser, parse_bool, run
-from utils.files import write_json
+from utils.files import read_json, write_json
 from utils.logger import RunLog, setup_logging
 from utils.memory import keep_freed_memory
 from utils.optim import build_optimizer, learning_rate, load_optimizer, set_lr
@@ -586,7 +586,7 @@ def evaluate_checkpoint(args: argparse.Namespace, device: torch.device) -> None:
 def read_metrics(path: Path) -> dict[str, Any]:
     """Metrics of the data sets that were evaluated into this folder before."""
     try:
-        metrics = json.loads(path.read_text(encoding="utf-8")) if path.exists() else {}
+        metrics = read_json(path) if path.exists() else {}
     except ValueError:
         metrics = None
     if not isinstance(metrics, dict):

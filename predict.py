@@ -73,7 +73,7 @@ def _add_task_options(group: argparse._ArgumentGroup) -> None:
     add = group.add_argument
     add("--task", choices=(*TASKS, "all"), default="text_removal", help="what to do")
     add("--mode", choices=MODES, default="tile", help="tile: full size; resize: as in the paper")
-    add("--window", type=int, help="side of a window; default: of the training images")
+    add("--window", type=int, help="side of a window in pixels; default: as the weights say")
     add("--region", help="removal only here: x1,y1,x2,y2 or a mask image of the same size")
     add(
         "--composite",

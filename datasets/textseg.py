@@ -1,6 +1,5 @@
 """TextSeg: photographs and designs with text, segmented to the pixel."""
 
-import json
 from collections.abc import Sequence
 from pathlib import Path
 from typing import ClassVar
@@ -9,6 +8,7 @@ from PIL import Image
 
 from datasets.base import Item, TextDataset, check_size, check_split, list_files, partner
 from datasets.transforms import Field, Images, Transform
+from utils.files import read_json
 from utils.image import read_grey, read_rgb
 
 TEXT, BACKGROUND, IGNORED = 255, 0, 128
@@ -57,12 +57,7 @@ class TextSeg(TextDataset):
 
 
 def _read_split(path: Path, split: str) -> list[str]:
-    try:
-        splits = json.loads(path.read_text(encoding="utf-8"))
-    except OSError as error:
-        raise ValueError(f"{path}: cannot read this file ({error.strerror})") from None
-    except ValueError as error:  # JSON or UTF-8
-        raise ValueError(f"{path}: not a JSON file ({error})") from None
+    splits = read_json(path)
     if not isinstance(splits, dict) or not all(map(_is_name_list, splits.values())):
         raise ValueError(f"{path}: expected lists of names, like {{'train': ['a00001'], ...}}")
     for part in split.split("+"):

@@ -111,7 +111,7 @@ class Predictor:
             device: auto, cpu, cuda, cuda:1 or mps.
             dtype: auto, float32, bfloat16 or float16.
             compile: speed the network up with `torch.compile`, which pays after many windows.
-            window: None: the size of the images in training.
+            window: None: the size that the weights name, usually that of the images in training.
             options: the other arguments of the class.
 
         Raises ValueError with one line for weights or devices that are not there or do not fit.
@@ -123,7 +123,8 @@ class Predictor:
         network = fold_for_inference(model, precision or torch.float32).to(target)
         if compile:
             network = torch.compile(network)
-        return cls(network, target, precision, window or checkpoint.image_size, **options)
+        side = checkpoint.image_size if window is None else window
+        return cls(network, target, precision, side, **options)
 
     def run(
         self,

@@ -132,7 +132,8 @@ class RunLog:
         self._writer = self._wandb = None
         if not is_main_process():
             return
-        (output_dir / "config.yaml").write_text(yaml.safe_dump(config, sort_keys=False))
+        with atomic_path(output_dir / "config.yaml") as path:
+            path.write_text(yaml.safe_dump(config, sort_keys=False), encoding="utf-8")
         if self._file.exists():
             self._keep_before(start_epoch)
         if tensorboard:

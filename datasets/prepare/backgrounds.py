@@ -49,12 +49,17 @@ def shipped_photographs() -> list[Path]:
 def find_photographs(folders: Sequence[Path]) -> list[Path]:
     """All images below the folders, or scikit-image's without one; ValueError if none are there."""
     if not folders:
-        return shipped_photographs()
+        if not (shipped := shipped_photographs()):
+            raise ValueError("scikit-image ships no photographs here, name some: --backgrounds")
+        return shipped
     for folder in folders:
         if not folder.is_dir():
             raise ValueError(f"{folder}: missing folder of backgrounds")
     paths = {
-        path for folder in folders for path in folder.rglob("*") if path.suffix.lower() in SUFFIXES
+        path
+        for folder in folders
+        for path in folder.rglob("[!.]*")
+        if path.suffix.lower() in SUFFIXES
     }
     if not paths:
         raise ValueError(f"{folders[0]}: no image in this folder of backgrounds")

@@ -1,6 +1,5 @@
 """Discovery: which data sets are in a folder, and which files belong together."""
 
-import json
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -13,6 +12,7 @@ from datasets.prepare.inspection import FOLDER_VALUES, TEXTSEG_VALUES, Entry
 from datasets.scut_enstext import existing_spelling
 from datasets.tampered_ic13 import TamperedIC13
 from datasets.textseg import TextSeg
+from utils.files import read_json
 from utils.image import SUFFIXES, read_rgb
 
 SPLITS = ("train", "val", "test")
@@ -183,7 +183,7 @@ def _find_textseg(root: Path) -> Found:
 
 def _read_splits(found: Found, path: Path) -> dict[str, list[str]]:
     try:
-        splits = json.loads(path.read_text(encoding="utf-8"))
+        splits = read_json(path)
         return {split: list(map(str, names)) for split, names in splits.items()}
     except (OSError, ValueError, AttributeError, TypeError) as error:
         found.problems.append((str(path), f"cannot be read ({' '.join(str(error).split())})"))

@@ -93,7 +93,7 @@ FAULTS = [
     ("tampered-ic13", delete, f"{DETECTION}/test_gt/101.txt", r"img/101\.jpg: no file 101\.\*"),
     ("tampered-ic13", scribble, f"{DETECTION}/test_gt/101.txt", "txt:1: .* is not five integers"),
     ("tampered-ic13", truncate, f"{DETECTION}/test_img/101.jpg", "cannot read this image"),
-    ("textseg", delete, f"{SEGMENTATION}/split.json", "cannot read this file"),
+    ("textseg", delete, f"{SEGMENTATION}/split.json", "no such file"),
     ("textseg", delete, f"{SEGMENTATION}/image", "missing folder"),
     ("textseg", delete, f"{SEGMENTATION}/image/a0003.jpg", r"no image a0003\.\*"),
     ("textseg", delete, f"{SEGMENTATION}/semantic_label", "missing folder"),

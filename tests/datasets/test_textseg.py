@@ -53,7 +53,7 @@ def test_names_with_dots(root: Path) -> None:
 @pytest.mark.parametrize(
     ("text", "split", "message"),
     [
-        ("{", "test", r"split\.json: not a JSON file"),
+        ("{", "test", r"split\.json: not JSON"),
         ("[1]", "test", r"split\.json: expected lists of names"),
         ('{"test": [3]}', "test", r"split\.json: expected lists of names"),
         ('{"test": []}', "test", r"split\.json: split 'test' is empty"),

@@ -273,6 +273,8 @@ def test_weights_that_do_not_fit(nano, tmp_path):
         Predictor.from_pretrained(tmp_path / "none.pth", "cpu")
     with pytest.raises(ValueError, match="unknown device 'abacus'"):
         Predictor.from_pretrained(nano, "abacus")
+    with pytest.raises(ValueError, match="window is 0"):
+        Predictor.from_pretrained(nano, "cpu", window=0)
     with pytest.raises(ValueError, match="window is 50"):
         Predictor.from_pretrained(nano, "cpu", window=50)
     with pytest.raises(ValueError, match="unknown mode"):
