@@ -8,7 +8,7 @@ from small_run import ROOT
 
 import main
 import predict
-from benchmarks import data, inference, large_image, memory, profile, seams, training
+from benchmarks import ablations, data, inference, large_image, memory, profile, seams, training
 from datasets.prepare import check, scut_enstext, synthesize
 from eval import baselines, contact_sheet, false_alarms, gallery, text_masks
 from eval.text_removal import evaluation, inpainting
@@ -33,6 +33,7 @@ PARSERS = {
     "datasets.prepare.scut_enstext": scut_enstext.build_parser,
     "datasets.prepare.synthesize": synthesize.build_parser,
     "utils.export": export.build_parser,
+    "benchmarks.ablations": ablations.build_parser,
     "benchmarks.data": data.build_parser,
     "benchmarks.inference": inference.build_parser,
     "benchmarks.large_image": large_image.build_parser,

@@ -10,8 +10,9 @@ from small_run import ROOT
 from torch._subclasses.fake_tensor import FakeTensorMode
 from torch.utils.flop_counter import FlopCounterMode
 
-from benchmarks import inference, seams
-from benchmarks.measure import in_fresh_process, interleave, peak_gib, table, write_json
+import main
+from benchmarks import ablations, inference, measure, seams
+from benchmarks.measure import in_fresh_process, interleave, peak_gib, table
 from benchmarks.memory import saved_bytes, without_contents
 from benchmarks.naive import naive_copy
 from benchmarks.profile import REST, gflop_by_part, seconds_by_part
@@ -20,7 +21,7 @@ from models import TASKS, build_upocr
 from models.criterion import build_criterion
 from models.vgg import build_vgg16
 from predict import UPOCR
-from utils.files import read_json
+from utils.files import read_json, write_json
 from utils.tiling import OVERLAP
 
 REMOVAL = "TextRemoval/SCUT-EnsText"
@@ -81,7 +82,7 @@ def test_bad_input_of_a_fresh_process_is_bad_input_here():
 
 
 def test_figures_are_written_into_a_new_folder(tmp_path):
-    write_json(tmp_path / "new" / "figures.json", {"float32": 1.0}, [])
+    measure.write_json(tmp_path / "new" / "figures.json", {"float32": 1.0}, [])
     assert read_json(tmp_path / "new" / "figures.json")["gemm_gflops"] == {"float32": 1.0}
 
 
@@ -107,6 +108,30 @@ def test_inference_is_timed_without_gradients(monkeypatch):
     monkeypatch.setattr("sys.argv", ["inference"])
     inference.main()
     assert seen == [False, False]
+
+
+def test_every_model_of_the_ablations_sees_as_many_samples(tmp_path):
+    args = ablations.build_parser().parse_args(["--output_dir", str(tmp_path)])
+    sizes = {}
+    for name, (tasks, further) in ablations.runs().items():
+        training, evaluation = ablations.commands(tasks, further, tmp_path, args)
+        options = main.parse_args(training[training.index("main.py") + 1 :])
+        sizes[name] = options.batch_size * len(options.data_cfg_paths)
+        assert options.task_prompts == (name != "joint, no task prompts")
+        tests = main.parse_args(evaluation[evaluation.index("main.py") + 1 :]).eval_data_cfg_path
+        assert len(tests) == len(options.data_cfg_paths) == len(tasks)
+    assert len(sizes) == 5
+    assert set(sizes.values()) == {3}
+
+
+def test_figures_of_the_ablations(tmp_path):
+    metrics = {
+        "synthetic-text-removal": {"strict": {"psnr": 25.0}},
+        "synthetic-text-segmentation": {"fg_iou": 0.0},
+    }
+    write_json(tmp_path / "metrics.json", metrics)
+    found = ablations.figures(tmp_path, ("text_removal", "text_segmentation"))
+    assert list(found.values()) == [25.0, None, 0.0]
 
 
 def test_variants_take_turns():

@@ -1,0 +1,105 @@
+"""Joint training, single tasks, no task prompts: `python -m benchmarks.ablations`."""
+
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+from benchmarks.measure import report, write_json
+from models import TASKS
+from models.upocr import VARIANTS
+from utils.cli import Parser, positive_int, run
+from utils.files import read_json
+
+ROOT = Path(__file__).resolve().parent.parent
+SETS = {task: f"synthetic-{task.replace('_', '-')}" for task in TASKS}
+# Task -> its figure: name, keys into the record of a data set.
+FIGURES = {
+    "text_removal": ("PSNR, dB", ("strict", "psnr")),
+    "tampered_text_detection": ("mean IoU", ("mean_iou",)),
+    "text_segmentation": ("fgIoU", ("fg_iou",)),
+}
+# From scratch text removal has by far the largest gradients, and the others wait for it.
+WEIGHTS = ("text_removal=0.2", "tampered_text_detection=2.5", "text_segmentation=2.5")
+STEPS_AN_EPOCH = 50
+
+
+def runs() -> dict[str, tuple[tuple[str, ...], tuple[str, ...]]]:
+    """Name -> the tasks that a model is trained on, and its further options."""
+    alone = {f"{task} alone": ((task,), ()) for task in TASKS}
+    without = {"joint, no task prompts": (TASKS, ("--task_prompts", "false"))}
+    return {"joint": (TASKS, ()), **without, **alone}
+
+
+def commands(
+    tasks: tuple[str, ...], further: tuple[str, ...], folder: Path, args: Any
+) -> list[list[str]]:
+    """Training and evaluation of one model; every model sees equally many samples in a step."""
+    launcher = ["-m", "torch.distributed.run", "--standalone"]
+    launcher += [f"--nproc_per_node={args.processes}", "main.py"]
+    epochs = max(1, args.steps // STEPS_AN_EPOCH)
+    training = [
+        *("--variant", args.variant, "--pix2pix_size", args.side, "--vgg16_weights", "none"),
+        *("--amp", "true", "--compile", args.compile, "--data_root", args.data_root.resolve()),
+        *("--data_cfg_paths", *(f"data_configs/train/{SETS[task]}.yaml" for task in tasks)),
+        *("--batch_size", args.batch_size * len(TASKS) // len(tasks), "--num_workers", 1),
+        *("--epochs", epochs, "--iter_per_epoch", STEPS_AN_EPOCH, "--warmup_epochs", 1),
+        *("--lr", 1e-3, "--lr_encoder_ratio", 1, "--task_weights", *WEIGHTS),
+        *("--seed", args.seed, "--save_interval", epochs, "--overwrite", "true", *further),
+    ]
+    evaluation = [
+        *("--eval", "true", "--resume", folder / "checkpoint_last.pth", "--num_workers", 0),
+        *("--pix2pix_size", args.test_side, "--data_root", args.test_root.resolve()),
+        *("--eval_data_cfg_path", *(f"data_configs/eval/{SETS[task]}.yaml" for task in tasks)),
+    ]
+    both = ([*launcher, *training], ["main.py", *evaluation])
+    return [[sys.executable, *map(str, (*line, "--output_dir", folder))] for line in both]
+
+
+def figures(folder: Path, tasks: tuple[str, ...]) -> dict[str, float | None]:
+    """The figure of every task, None where the model was not trained on it."""
+    metrics, found = read_json(folder / "metrics.json"), {}
+    for task, (name, keys) in FIGURES.items():
+        value = metrics[SETS[task]] if task in tasks else None
+        for key in keys if value else ():
+            value = value[key]
+        found[f"{task}: {name}"] = value
+    return found
+
+
+def build_parser() -> Parser:
+    """Options of the command."""
+    parser = Parser(prog="python -m benchmarks.ablations", description=__doc__)
+    add = parser.add_argument
+    add("--output_dir", type=Path, required=True, help="a folder in it for every model")
+    add("--data_root", type=Path, default=Path("data"), help="synthetic/ below it is trained on")
+    add("--test_root", type=Path, default=Path("data"), help="synthetic/ below it is tested on")
+    add("--variant", choices=sorted(VARIANTS), default="upocr_nano")
+    add("--side", type=positive_int, default=256, help="of the crops in training, in pixels")
+    add("--test_side", type=positive_int, default=512, help="of the test pictures, in pixels")
+    add("--steps", type=positive_int, default=1000, help="of every model")
+    add("--batch_size", type=positive_int, default=1, help="samples of each task, process and step")
+    add("--processes", type=positive_int, default=2)
+    add("--compile", choices=("true", "false"), default="true")
+    add("--seed", type=int, default=1)
+    add("--json", type=Path, help="write the figures to this file")
+    return parser
+
+
+def main() -> None:
+    """Train and test one model after the other; what is tested already is not made again."""
+    args = build_parser().parse_args()
+    rows = []
+    for name, (tasks, further) in runs().items():
+        folder = args.output_dir.resolve() / name.replace(", ", "_").replace(" ", "_")
+        if not (folder / "metrics.json").exists():
+            for line in commands(tasks, further, folder, args):
+                if code := subprocess.run(line, cwd=ROOT, check=False).returncode:
+                    raise ValueError(f"{name}: {line[-1]}: training or test ended with {code}")
+        rows.append({"model": name, **figures(folder, tasks)})
+    title = f"{args.variant}, {args.steps} steps of {args.batch_size * len(TASKS) * args.processes}"
+    write_json(args.json, {}, [report(f"{title} samples of {args.side} pixels", rows, {})])
+
+
+if __name__ == "__main__":
+    run(main)
