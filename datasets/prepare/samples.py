@@ -12,6 +12,7 @@ from datasets.prepare.backgrounds import Background, draw_background
 from datasets.prepare.camera import Camera, draw_camera, expose, through_jpeg
 from datasets.prepare.chance import between, coin, pick
 from datasets.prepare.composition import Composer, Habits
+from datasets.prepare.developing import Development, draw_development
 from datasets.prepare.fonts import FontBook
 from datasets.prepare.scene import (
     GENUINE,
@@ -41,11 +42,13 @@ class Mix:
     Args:
         pages, decoys: of scenes, see `Habits`.
         honest: of the photographs for tampered text detection, those without a forgery.
+        developed: of the pictures without a forgery, see `Development`.
     """
 
     pages: float = 0.0
     decoys: float = 0.0
     honest: float = 0.05
+    developed: float = 0.0
 
 
 @dataclass(frozen=True)
@@ -69,6 +72,11 @@ class Materials:
     def background(self, rng: np.random.Generator) -> Background:
         """A background for one scene."""
         return draw_background(rng, self.photographs, self.size, self.avoid_text)
+
+    def development(self, rng: np.random.Generator) -> Development:
+        """How a picture without a forgery is finished."""
+        share = self.mix.developed
+        return draw_development(rng) if share and coin(rng, share) else Development()
 
     def composer(self, rng: np.random.Generator, background: Background, **habits: Any) -> Composer:
         """A composer for one scene with the habits of a task."""
@@ -131,10 +139,11 @@ def removal_sample(rng: np.random.Generator, materials: Materials) -> RemovalSam
     """A photograph with text, the same without, and the mask of its words."""
     background = materials.background(rng)
     scene = materials.composer(rng, background).compose()
-    camera = draw_camera(rng, background.softness)
+    camera, development = draw_camera(rng, background.softness), materials.development(rng)
+    camera = development.adapted(camera)
     changed = scene.visible(camera) | scene.word_mask(scene.words, _MASK_MARGIN + camera.reach())
     clean, image = expose(rng, through_lens(scene, camera, changed), camera)
-    clean, image = through_jpeg(clean, camera), through_jpeg(image, camera)
+    clean, image = (development.apply(through_jpeg(each, camera)) for each in (clean, image))
     # JPEG's ringing around letters reaches beyond the mask; there both are the picture without
     # text.
     image = only(changed, image, clean)
@@ -147,12 +156,13 @@ def segmentation_sample(rng: np.random.Generator, materials: Materials) -> Segme
     background = materials.background(rng)
     # TextSeg shows larger text than the others.
     scene = materials.composer(rng, background, illegible=0.08, small=0.2).compose()
-    camera = draw_camera(rng, background.softness)
+    camera, development = draw_camera(rng, background.softness), materials.development(rng)
+    camera = development.adapted(camera)
     for word in scene.words:
         word.legible = word.legible and not too_blurred(word, camera)
     label = segmentation_label(scene, camera)
     _, image = through_lens(scene, camera, label != 0)
-    image = expose(rng, [image], camera)[0]
+    image = development.apply(expose(rng, [image], camera)[0])
     return SegmentationSample(image, label, camera, _record(scene, camera, scene.words))
 
 
@@ -182,6 +192,8 @@ def detection_sample(rng: np.random.Generator, materials: Materials) -> Detectio
     workshop.picture = before.copy()
     # A photograph without forgeries keeps the look-alikes: they are what it must not be blamed for.
     honest = coin(rng, materials.mix.honest)
+    if honest:
+        before = _developed(workshop, materials.development(rng))
     found = [] if honest else [_first_forgery(workshop, kinds, word) for kinds, word in plans]
     forgeries = [forgery for forgery in found if forgery]
     quality = int(between(rng, 70, 97))
@@ -191,6 +203,15 @@ def detection_sample(rng: np.random.Generator, materials: Materials) -> Detectio
         "final_jpeg_quality": quality,
     }
     return DetectionSample(workshop.picture, before, boxes, quality, record)
+
+
+def _developed(workshop: Workshop, development: Development) -> np.ndarray:
+    """The photograph, finished without a forgery."""
+    if development.graphic:
+        camera = development.adapted(workshop.camera)
+        workshop.picture = take(workshop.rng, workshop.scene.image, camera)
+    workshop.picture = development.apply(workshop.picture)
+    return workshop.picture.copy()
 
 
 def _plan_forgeries(workshop: Workshop) -> list[tuple[list[str], SceneWord]]:

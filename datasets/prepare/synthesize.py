@@ -170,6 +170,8 @@ def build_parser() -> argparse.ArgumentParser:
         help="share of the others that also show railings, branches, tiles")  # fmt: skip
     add("--honest", type=float, default=Mix.honest, metavar="SHARE",
         help="share of the photographs for tampered text detection without a forgery")  # fmt: skip
+    add("--developed", type=float, default=0.0, metavar="SHARE",
+        help="share of pictures without a forgery that are denoised, sharpened, drawn")  # fmt: skip
     add(
         "--preview",
         action="store_true",
@@ -197,7 +199,7 @@ def main() -> None:
         options.size,
         options.seed,
         options.avoid_text,
-        Mix(options.pages, options.decoys, options.honest),
+        Mix(options.pages, options.decoys, options.honest, options.developed),
     )
     counts = {"train": options.num_train, "test": options.num_test}
     records = synthesize(recipe, counts, options.workers)
@@ -216,7 +218,7 @@ def _check(options: argparse.Namespace) -> None:
         raise ValueError("--num_train and --num_test are both 0: nothing to do")
     if options.size < SMALLEST_SIZE:
         raise ValueError(f"--size {options.size} is too small, expected at least {SMALLEST_SIZE}")
-    for name in ("pages", "decoys", "honest"):
+    for name in ("pages", "decoys", "honest", "developed"):
         if not 0 <= getattr(options, name) <= 1:
             raise ValueError(f"--{name} {getattr(options, name)} is not a share from 0 to 1")
     if options.seed < 0:

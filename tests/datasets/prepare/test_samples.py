@@ -8,9 +8,10 @@ import numpy as np
 import pytest
 
 from datasets.prepare.backgrounds import Background, shipped_photographs
-from datasets.prepare.camera import draw_camera
+from datasets.prepare.camera import draw_camera, expose
 from datasets.prepare.chance import generator
 from datasets.prepare.composition import Composer, Habits
+from datasets.prepare.developing import Development
 from datasets.prepare.fonts import FontBook, find_faces
 from datasets.prepare.samples import (
     DetectionSample,
@@ -168,3 +169,42 @@ def test_honest_photographs_show_the_same_words_without_a_forgery():
         assert not plain.record["forgeries"]
         assert (plain.image == plain.before).all()
         assert (plain.before == detection_sample(generator(seed), forging).before).all()
+
+
+@pytest.mark.parametrize("seed", SEEDS)
+def test_development_is_drawn_for_pictures_without_a_forgery_only(seed: int):
+    mix = Mix(honest=0.0, developed=1.0)
+    forged = detection_sample(generator(seed), replace(materials(), mix=mix))
+    plain = detection_sample(generator(seed), replace(materials(), mix=replace(mix, developed=0)))
+    assert (forged.image == plain.image).all()
+    honest = replace(mix, honest=1.0)
+    developed = detection_sample(generator(seed), replace(materials(), mix=honest))
+    assert (developed.image == developed.before).all()
+    assert (developed.image != plain.before).any()
+    assert [box for box in developed.boxes if box.label == TAMPERED] == []
+
+
+@pytest.mark.parametrize("seed", SEEDS)
+def test_developed_pairs_are_equal_outside_the_mask(seed: int):
+    sample = removal_sample(generator(seed), replace(materials(), mix=Mix(developed=1.0)))
+    assert (sample.image == sample.label)[sample.mask == 255].all()
+
+
+def test_development_smooths_noise_and_sharpens_edges():
+    rng = generator(0)
+    noise = (128 + 4 * rng.standard_normal((64, 64, 3))).astype(np.uint8)
+    assert Development(denoising=20).apply(noise).std() < 0.5 * noise.std()
+    edge = np.full((64, 64, 3), 60, np.uint8)
+    edge[:, 32:] = 180
+    edge = cv2.GaussianBlur(edge, (0, 0), 1.5)
+    steps = [
+        np.diff(picture[32, :, 0].astype(int)).max()
+        for picture in (edge, Development(sharpening=1.0, radius=1.5).apply(edge))
+    ]
+    assert steps[1] > 1.3 * steps[0]
+
+
+def test_a_graphic_has_no_noise():
+    camera = Development(graphic=True).adapted(draw_camera(generator(0)))
+    flat = np.full((32, 32, 3), 90, np.uint8)
+    assert (expose(generator(1), [flat], camera)[0] == flat).all()

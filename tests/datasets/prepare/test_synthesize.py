@@ -172,6 +172,7 @@ def test_what_an_interrupted_run_left_can_be_overwritten(tmp_path: Path, monkeyp
         ("--pages", 1.5),
         ("--decoys", -0.5),
         ("--honest", -0.25),
+        ("--developed", 2),
     ],
 )
 def test_bad_option_is_named(
