@@ -42,12 +42,15 @@ DIFFERENCE = 16 / 255  # a channel that the network changes by more is changed o
 # that text itself is replaced entirely.
 DILATION, FEATHER = 5, 3
 MIN_AREA = 16  # pixels of a region worth listing
-LARGE = 0.5  # text whose shorter side is longer than this share of a window is large
+# Text of greater height, in pixels, or above half a window, is taken from the picture at half the
+# size, which is halved until it is no longer than LEAST of a window.
+LARGE, LEAST = 40, 0.25
 
 ImageLike = Picture | Image.Image | np.ndarray | str | Path
 Region = np.ndarray | tuple[int, int, int, int]
 Result = TextRemoval | TextSegmentation | TamperingDetection
 Progress = Callable[[int], object]
+Coarse = tuple[np.ndarray, np.ndarray]  # weights (h, w, 2) float32, output (h, w, C) float16
 
 
 def _no_progress(count: int) -> None:
@@ -212,7 +215,13 @@ class Predictor:
 
     def num_windows(self, size: tuple[int, int]) -> int:
         """Windows of a picture of (height, width), for a progress bar."""
-        return 1 if self.mode == "resize" else count_windows(*size, self.window)
+        if self.mode == "resize":
+            return 1
+        count, longest = count_windows(*size, self.window), max(size)
+        while longest > LEAST * self.window:
+            size = tuple(-(-side // 2) for side in size)
+            count, longest = count + count_windows(*size, self.window), max(size)
+        return count
 
     def _gather(
         self, rgb: np.ndarray, tasks: list[str], threshold: float, progress: Progress
@@ -255,48 +264,67 @@ class Predictor:
             yield from enlarge(run_resized(rgb, self.predict_windows(tasks), size), height, width)
             progress(1)
             return
-        large, context = self._large_text(rgb, tasks)
+        # Coarse to fine; text is found by the segmentation, whether asked for or not.
+        asked = [*tasks, *({SEGMENTATION} - set(tasks))]
+        coarse = None
+        for smaller in reversed(list(self._halved(rgb))):
+            seen = np.empty((*smaller.shape[:2], 3 * len(asked)), np.float16)
+            for top, band in self._level(smaller, asked, coarse, progress):
+                seen[top : top + len(band)] = band
+            coarse = self._large_text(seen, asked.index(SEGMENTATION))
+        yield from self._level(rgb, tasks, coarse, progress)
+
+    def _halved(self, rgb: np.ndarray) -> Iterator[np.ndarray]:
+        """The picture at a half, a quarter, ..., down to `LEAST` of a window."""
+        while max(rgb.shape[:2]) > LEAST * self.window:
+            size = [-(-side // 2) for side in rgb.shape[1::-1]]
+            rgb = cv2.resize(rgb, size, interpolation=cv2.INTER_AREA)
+            yield rgb
+
+    def _level(
+        self, rgb: np.ndarray, tasks: list[str], coarse: Coarse | None, progress: Progress
+    ) -> Bands:
+        """Output at one size, and for large text that of the `coarse` sizes in its place."""
+        height, width = rgb.shape[:2]
+        kinds = np.repeat([0 if task == REMOVAL else 1 for task in tasks], 3)
         for top, band in tile(
             rgb, self.predict_windows(tasks), self.window, self.batch_size, progress
         ):
-            if large is None:
+            if coarse is None:
                 yield top, band
                 continue
-            share = enlarge_rows(large, top, len(band), height, width)[:, :, None]
-            seen = enlarge_rows(context, top, len(band), height, width)
-            yield top, band + share * (seen - band)
+            weights, seen = coarse
+            share = enlarge_rows(weights, top, len(band), height, width)[:, :, kinds]
+            other = enlarge_rows(seen[..., : band.shape[2]], top, len(band), height, width)
+            yield top, band + share * (other - band) if share.any() else band
 
-    def _large_text(
-        self, rgb: np.ndarray, tasks: list[str]
-    ) -> tuple[np.ndarray | None, np.ndarray | None]:
-        """Where text does not fit into a window: (h, w) float32 weights of the small picture, and
-        the output (h, w, C) for it; None where there is no such text.
+    def _large_text(self, seen: np.ndarray, place: int) -> Coarse | None:
+        """Weights (h, w, 2) float32 of the large text in an output (h, w, C), and the output; None
+        without large text.
 
-        A window inside a huge letter sees nothing but a plain area. The picture made small enough
-        for one window shows such letters whole, so there its output is taken instead.
+        A window inside a huge letter sees nothing but a plain area, and networks know letters of
+        the size best that they have seen most. The first weight is for the picture without text,
+        the second for classes, which are the mean with those of the finer size, whose edges are
+        sharper, unless the letters are too large here, too.
+
+        `place`: of the segmentation among the tasks.
         """
-        if max(rgb.shape[:2]) <= self.window:
-            return None, None
-        # One pass more for the text, unless it is asked for anyway.
-        asked = [*tasks, *({SEGMENTATION} - set(tasks))]
-        seen = self._whole(rgb, asked)
-        first = 3 * asked.index(SEGMENTATION)
-        text = seen[..., first : first + 3].mean(axis=2) > THRESHOLD
-        limit = LARGE * self.window * len(text) / len(rgb)
-        _, labels, stats, _ = cv2.connectedComponentsWithStats(text.astype(np.uint8))
-        short = stats[:, [cv2.CC_STAT_WIDTH, cv2.CC_STAT_HEIGHT]].min(axis=1)
-        large = short > limit
+        mean = seen[..., 3 * place : 3 * place + 3].mean(axis=2, dtype=np.float32)
+        text = (mean > THRESHOLD).astype(np.uint8)
+        limit = min(LARGE, self.window / 2) / 2  # what is larger here is LARGE at twice the size
+        _, labels, stats, _ = cv2.connectedComponentsWithStats(text)
+        sides = stats[:, [cv2.CC_STAT_WIDTH, cv2.CC_STAT_HEIGHT]]
+        large = sides.min(axis=1) > limit
         large[0] = False  # the background
         if not large.any():
-            return None, None
-        grown = cv2.dilate(large[labels].astype(np.float32), np.ones((5, 5), np.uint8))
-        return cv2.blur(grown, (3, 3)), seen[..., : 3 * len(tasks)]
-
-    def _whole(self, rgb: np.ndarray, tasks: list[str]) -> np.ndarray:
-        """Output (h, w, C) for the picture shrunk to one window, proportions nearly kept."""
-        scale = self.window / max(rgb.shape[:2])
-        size = [max(STRIDE, round(n * scale / STRIDE) * STRIDE) for n in rgb.shape[:2]]
-        return run_resized(rgb, self.predict_windows(tasks), tuple(size))
+            return None
+        # A narrow letter is as high as its neighbours.
+        near = np.unique(labels[_grown(large[labels], limit / 2) > 0])
+        large[near] |= sides[near].max(axis=1) > limit
+        large[0] = False
+        huge = large & (sides.min(axis=1) > 2 * limit)
+        grown = [_grown(kind[labels], limit / 4) for kind in (large, huge)]
+        return cv2.blur(np.dstack((grown[0], 0.5 * (grown[0] + grown[1]))), (3, 3)), seen
 
     def predict_windows(self, tasks: list[str]) -> Predict:
         """What runs windows (B, 3, h, w) and returns (B, 3 * T, h, w), clamped to 0-1."""
@@ -314,6 +342,13 @@ class Predictor:
             return outputs.clamp(0, 1)
 
         return predict
+
+
+def _grown(mask: np.ndarray, reach: float) -> np.ndarray:
+    """(H, W) bool -> float32, 1 also within `reach` pixels of the mask."""
+    side = 2 * round(reach) + 1
+    kernel = cv2.getStructuringElement(cv2.MORPH_ELLIPSE, (side, side))
+    return cv2.dilate(mask.astype(np.float32), kernel)
 
 
 def _removal(

@@ -187,6 +187,40 @@ def test_huge_letter_is_seen_as_a_whole():
     assert (mask[:40] == 0).all()
 
 
+def test_large_text_brings_its_narrow_neighbours_along():
+    seen = np.zeros((120, 200, 6), np.float16)
+    places = {"O": (20, 20, 60), "I": (20, 84, 6), "far": (20, 190, 6), "small": (100, 100, 10)}
+    for top, left, width in places.values():
+        seen[top : top + (10 if width == 10 else 60), left : left + width, 3:] = 1
+    weights, output = Predictor(Painter(), CPU, window=512)._large_text(seen, 1)
+    middles = {
+        name: weights[top + 5, left + width // 2] for name, (top, left, width) in places.items()
+    }
+    middles = {name: tuple(pair) for name, pair in middles.items()}
+    assert middles == {"O": (1, 1), "I": (1, 0.5), "far": (0, 0), "small": (0, 0)}
+    assert output is seen
+    seen[20:80] = 0
+    assert Predictor(Painter(), CPU, window=512)._large_text(seen, 1) is None
+
+
+def test_classes_of_large_text_are_the_mean_of_two_sizes_and_removal_is_of_the_smaller():
+    class TellsTheSize(nn.Module):
+        """All that is dark is text: certain in the small picture, doubtful in the large one."""
+
+        def forward(self, images, tasks):
+            certainty = 1.0 if images.shape[-1] <= 128 else 0.5
+            dark = (images < 0.5).float() * certainty
+            return [dark[:, None].expand(-1, len(tasks[0]), -1, -1, -1)]
+
+    image = np.full((160, 160, 3), 255, np.uint8)
+    image[40:120, 40:120] = image[140:150, 140:150] = 0
+    results = Predictor(TellsTheSize(), CPU, window=160).run(image, TASKS)
+    probability = results["text_segmentation"].probability
+    assert probability[80, 80] == round(0.75 * 255)
+    assert probability[145, 145] == round(0.5 * 255)
+    assert results["text_removal"].image[80, 80].tolist() == [255] * 3
+
+
 def test_change_mask_is_full_on_text_and_soft_around_it():
     text = np.zeros((40, 40), np.uint8)
     text[20, 20] = 255
@@ -215,7 +249,7 @@ def test_the_encoder_sees_every_window_once_for_all_tasks(nano, photo):
     model.run(photo, progress=done.append)
     windows = model.num_windows(photo.shape[:2])
     assert sum(done) == windows
-    assert sum(seen) == windows + 1  # and the whole picture, made small
+    assert sum(seen) == windows
 
 
 @pytest.mark.parametrize(
