@@ -7,8 +7,9 @@ from pathlib import Path
 import torch
 from safetensors.torch import save
 
+from models.upocr import STRIDE
 from utils.checkpoint import load_checkpoint
-from utils.cli import Parser, run
+from utils.cli import Parser, positive_int, run
 from utils.dist import AMP_DTYPES
 from utils.files import atomic_path
 from utils.weights import METADATA
@@ -24,17 +25,28 @@ def build_parser() -> argparse.ArgumentParser:
     parser.add_argument(
         "--dtype", choices=sorted(DTYPES), default="float32", help="of the weights; 16 bits: half"
     )
+    parser.add_argument(
+        "--image_size",
+        type=positive_int,
+        help="side in pixels of windows and of images in evaluation; default: as in training",
+    )
     return parser
 
 
-def export(checkpoint: Path, output: Path, dtype: torch.dtype) -> None:
+def export(
+    checkpoint: Path, output: Path, dtype: torch.dtype, image_size: int | None = None
+) -> None:
     """Write the weights of `checkpoint`, without its state of training and VGG16.
 
+    `image_size`: side in pixels that the file names, in place of that of the training.
     Raises ValueError for a file that cannot be read, and for an output of another suffix.
     """
+    if image_size is not None and image_size % STRIDE:
+        raise ValueError(f"--image_size is {image_size}, expected a multiple of {STRIDE}")
     if output.suffix != ".safetensors":
         raise ValueError(f"{output}: expected a name that ends with .safetensors")
     found = load_checkpoint(checkpoint)
+    found.image_size = image_size or found.image_size
     weights = {name: value.to(dtype).contiguous() for name, value in found.model.items()}
     header = {name: json.dumps(getattr(found, name)) for name in METADATA}
     with atomic_path(output) as temporary:
@@ -44,7 +56,7 @@ def export(checkpoint: Path, output: Path, dtype: torch.dtype) -> None:
 def main() -> None:
     """Read, write, say so."""
     args = build_parser().parse_args()
-    export(args.checkpoint, args.output, DTYPES[args.dtype])
+    export(args.checkpoint, args.output, DTYPES[args.dtype], args.image_size)
     print(f"{args.output}: {args.output.stat().st_size / 1e6:.1f} MB")
 
 

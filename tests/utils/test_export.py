@@ -49,6 +49,16 @@ def test_exported_weights_give_the_same_model(monkeypatch, trained, tmp_path, dt
     assert [path.name for path in output.parent.iterdir()] == ["nano.safetensors"]
 
 
+def test_another_size_is_named_on_demand(monkeypatch, capsys, trained, tmp_path):
+    output = tmp_path / "nano.safetensors"
+    assert call(monkeypatch, trained, output, "--image_size", 512) == 0
+    assert load_checkpoint(output).image_size == 512
+    output.unlink()
+    assert call(monkeypatch, trained, output, "--image_size", 500) == 2
+    assert "--image_size is 500, expected a multiple of 32" in capsys.readouterr().err
+    assert not output.exists()
+
+
 def test_half_the_bits_are_half_the_file(monkeypatch, trained, tmp_path):
     sizes = []
     for dtype in ("float32", "bfloat16"):
