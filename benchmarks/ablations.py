@@ -31,13 +31,17 @@ def runs() -> dict[str, tuple[tuple[str, ...], tuple[str, ...]]]:
     return {"joint": (TASKS, ()), **without, **alone}
 
 
+def _epochs(steps: int) -> int:
+    return max(1, steps // STEPS_AN_EPOCH)
+
+
 def commands(
     tasks: tuple[str, ...], further: tuple[str, ...], folder: Path, args: Any
 ) -> list[list[str]]:
     """Training and evaluation of one model; every model sees equally many samples in a step."""
     launcher = ["-m", "torch.distributed.run", "--standalone"]
     launcher += [f"--nproc_per_node={args.processes}", "main.py"]
-    epochs = max(1, args.steps // STEPS_AN_EPOCH)
+    epochs = _epochs(args.steps)
     training = [
         *("--variant", args.variant, "--pix2pix_size", args.side, "--vgg16_weights", "none"),
         *("--amp", "true", "--compile", args.compile, "--data_root", args.data_root.resolve()),
@@ -77,7 +81,7 @@ def build_parser() -> Parser:
     add("--variant", choices=sorted(VARIANTS), default="upocr_nano")
     add("--side", type=positive_int, default=256, help="of the crops in training, in pixels")
     add("--test_side", type=positive_int, default=512, help="of the test pictures, in pixels")
-    add("--steps", type=positive_int, default=1000, help="of every model")
+    add("--steps", type=positive_int, default=1000, help=f"of every model; whole {STEPS_AN_EPOCH}s")
     add("--batch_size", type=positive_int, default=1, help="samples of each task, process and step")
     add("--processes", type=positive_int, default=2)
     add("--compile", choices=("true", "false"), default="true")
@@ -97,8 +101,9 @@ def main() -> None:
                 if code := subprocess.run(line, cwd=ROOT, check=False).returncode:
                     raise ValueError(f"{name}: {line[-1]}: training or test ended with {code}")
         rows.append({"model": name, **figures(folder, tasks)})
-    title = f"{args.variant}, {args.steps} steps of {args.batch_size * len(TASKS) * args.processes}"
-    write_json(args.json, {}, [report(f"{title} samples of {args.side} pixels", rows, {})])
+    samples = args.batch_size * len(TASKS) * args.processes
+    title = f"{args.variant}, {_epochs(args.steps) * STEPS_AN_EPOCH} steps of {samples} samples"
+    write_json(args.json, {}, [report(f"{title} of {args.side} pixels", rows, {})])
 
 
 if __name__ == "__main__":

@@ -217,11 +217,7 @@ class Predictor:
         """Windows of a picture of (height, width), for a progress bar."""
         if self.mode == "resize":
             return 1
-        count, longest = count_windows(*size, self.window), max(size)
-        while longest > LEAST * self.window:
-            size = tuple(-(-side // 2) for side in size)
-            count, longest = count + count_windows(*size, self.window), max(size)
-        return count
+        return sum(count_windows(*each, self.window) for each in (size, *self._halves(size)))
 
     def _gather(
         self, rgb: np.ndarray, tasks: list[str], threshold: float, progress: Progress
@@ -267,19 +263,21 @@ class Predictor:
         # Coarse to fine; text is found by the segmentation, whether asked for or not.
         asked = [*tasks, *({SEGMENTATION} - set(tasks))]
         coarse = None
-        for smaller in reversed(list(self._halved(rgb))):
+        pictures = [rgb]
+        for size in self._halves(rgb.shape[:2]):
+            pictures.append(cv2.resize(pictures[-1], size[::-1], interpolation=cv2.INTER_AREA))
+        for smaller in reversed(pictures[1:]):
             seen = np.empty((*smaller.shape[:2], 3 * len(asked)), np.float16)
             for top, band in self._level(smaller, asked, coarse, progress):
                 seen[top : top + len(band)] = band
             coarse = self._large_text(seen, asked.index(SEGMENTATION))
         yield from self._level(rgb, tasks, coarse, progress)
 
-    def _halved(self, rgb: np.ndarray) -> Iterator[np.ndarray]:
-        """The picture at a half, a quarter, ..., down to `LEAST` of a window."""
-        while max(rgb.shape[:2]) > LEAST * self.window:
-            size = [-(-side // 2) for side in rgb.shape[1::-1]]
-            rgb = cv2.resize(rgb, size, interpolation=cv2.INTER_AREA)
-            yield rgb
+    def _halves(self, size: tuple[int, int]) -> Iterator[tuple[int, int]]:
+        """A half, a quarter, ... of (height, width), down to `LEAST` of a window."""
+        while max(size) > LEAST * self.window:
+            size = -(-size[0] // 2), -(-size[1] // 2)
+            yield size
 
     def _level(
         self, rgb: np.ndarray, tasks: list[str], coarse: Coarse | None, progress: Progress
