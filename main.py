@@ -14,6 +14,7 @@ from torch import nn
 from datasets import MultiTaskLoader, TextDataset, build_dataset, evaluation_loader
 from engine import DivergenceError, evaluate, train_one_epoch
 from eval import build_evaluator
+from eval.records import METRICS, read_metrics
 from models import (
     TASKS,
     UPOCR,
@@ -36,7 +37,7 @@ from utils.checkpoint import (
     save_atomically,
 )
 from utils.cli import Parser, parse_bool, run
-from utils.files import read_json, write_json
+from utils.files import write_json
 from utils.logger import RunLog, setup_logging
 from utils.memory import keep_freed_memory
 from utils.optim import build_optimizer, learning_rate, load_optimizer, set_lr
@@ -44,7 +45,6 @@ from utils.optim import build_optimizer, learning_rate, load_optimizer, set_lr
 logger = logging.getLogger("upocr")
 
 LAST = "checkpoint_last.pth"
-METRICS = "metrics.json"
 MAX_SEED = 2**32 - 1
 
 # Command line -> architecture options of `build_upocr`. None on the command line: as the variant or
@@ -568,7 +568,8 @@ def run_evaluation(
 def evaluate_checkpoint(args: argparse.Namespace, device: torch.device) -> None:
     """Evaluate `--resume` on every data set of the command line and write `metrics.json`."""
     output_dir = prepare_output_dir(args)
-    metrics = read_metrics(output_dir / METRICS)
+    path = output_dir / METRICS
+    metrics = read_metrics(path) if path.exists() else {}
     checkpoint = load_checkpoint(args.resume)
     model = build_model(args, checkpoint).to(device)
     amp_dtype = mixed_precision(args, device)
@@ -580,18 +581,7 @@ def evaluate_checkpoint(args: argparse.Namespace, device: torch.device) -> None:
         logger.info("%s\n%s", dataset.name, json.dumps(record, indent=2))
         metrics[dataset.name] = record
         if dist.is_main_process():
-            write_json(output_dir / METRICS, metrics)
-
-
-def read_metrics(path: Path) -> dict[str, Any]:
-    """Metrics of the data sets that were evaluated into this folder before."""
-    try:
-        metrics = read_json(path) if path.exists() else {}
-    except ValueError:
-        metrics = None
-    if not isinstance(metrics, dict):
-        raise ValueError(f"{path}: not written by this program, move it away")
-    return metrics
+            write_json(path, metrics)
 
 
 def main() -> None:

@@ -5,19 +5,18 @@ import sys
 from pathlib import Path
 from typing import Any
 
-from benchmarks.measure import report, write_json
+from benchmarks.measure import SYNTHETIC, report, synthetic_configs, write_json
+from eval.records import METRICS, figure, read_metrics
 from models import TASKS
 from models.upocr import VARIANTS
 from utils.cli import Parser, positive_int, run
-from utils.files import read_json
 
 ROOT = Path(__file__).resolve().parent.parent
-SETS = {task: f"synthetic-{task.replace('_', '-')}" for task in TASKS}
 # Task -> its figure: name, keys into the record of a data set.
 FIGURES = {
-    "text_removal": ("PSNR, dB", ("strict", "psnr")),
-    "tampered_text_detection": ("mean IoU", ("mean_iou",)),
-    "text_segmentation": ("fgIoU", ("fg_iou",)),
+    "text_removal": ("PSNR, dB", "strict/psnr"),
+    "tampered_text_detection": ("mean IoU", "mean_iou"),
+    "text_segmentation": ("fgIoU", "fg_iou"),
 }
 # From scratch text removal has by far the largest gradients, and the others wait for it.
 WEIGHTS = ("text_removal=0.2", "tampered_text_detection=2.5", "text_segmentation=2.5")
@@ -45,7 +44,7 @@ def commands(
     training = [
         *("--variant", args.variant, "--pix2pix_size", args.side, "--vgg16_weights", "none"),
         *("--amp", "true", "--compile", args.compile, "--data_root", args.data_root.resolve()),
-        *("--data_cfg_paths", *(f"data_configs/train/{SETS[task]}.yaml" for task in tasks)),
+        *("--data_cfg_paths", *synthetic_configs("train", tasks)),
         *("--batch_size", args.batch_size * len(TASKS) // len(tasks), "--num_workers", 1),
         *("--epochs", epochs, "--iter_per_epoch", STEPS_AN_EPOCH, "--warmup_epochs", 1),
         *("--lr", 1e-3, "--lr_encoder_ratio", 1, "--task_weights", *WEIGHTS),
@@ -54,7 +53,7 @@ def commands(
     evaluation = [
         *("--eval", "true", "--resume", folder / "checkpoint_last.pth", "--num_workers", 0),
         *("--pix2pix_size", args.test_side, "--data_root", args.test_root.resolve()),
-        *("--eval_data_cfg_path", *(f"data_configs/eval/{SETS[task]}.yaml" for task in tasks)),
+        *("--eval_data_cfg_path", *synthetic_configs("eval", tasks)),
     ]
     both = ([*launcher, *training], ["main.py", *evaluation])
     return [[sys.executable, *map(str, (*line, "--output_dir", folder))] for line in both]
@@ -62,13 +61,11 @@ def commands(
 
 def figures(folder: Path, tasks: tuple[str, ...]) -> dict[str, float | None]:
     """The figure of every task, None where the model was not trained on it."""
-    metrics, found = read_json(folder / "metrics.json"), {}
-    for task, (name, keys) in FIGURES.items():
-        value = metrics[SETS[task]] if task in tasks else None
-        for key in keys if value else ():
-            value = value[key]
-        found[f"{task}: {name}"] = value
-    return found
+    metrics = read_metrics(folder / METRICS)
+    return {
+        f"{task}: {name}": figure(metrics[SYNTHETIC[task]], keys) if task in tasks else None
+        for task, (name, keys) in FIGURES.items()
+    }
 
 
 def build_parser() -> Parser:
@@ -96,7 +93,7 @@ def main() -> None:
     rows = []
     for name, (tasks, further) in runs().items():
         folder = args.output_dir.resolve() / name.replace(", ", "_").replace(" ", "_")
-        if not (folder / "metrics.json").exists():
+        if not (folder / METRICS).exists():
             for line in commands(tasks, further, folder, args):
                 if code := subprocess.run(line, cwd=ROOT, check=False).returncode:
                     raise ValueError(f"{name}: {line[-1]}: training or test ended with {code}")

@@ -8,14 +8,9 @@ from typing import Any
 import torch
 from PIL import Image
 
-from benchmarks.measure import print_machine, report, write_json
+from benchmarks.measure import print_machine, report, synthetic_configs, write_json
 from datasets import MultiTaskLoader, TextDataset, build_dataset
 from utils.cli import Parser, positive_int, run
-
-CONFIGS = tuple(
-    f"data_configs/train/synthetic-{task}.yaml"
-    for task in ("text-removal", "tampered-text-detection", "text-segmentation")
-)
 
 
 def decode_all(dataset: TextDataset, indices: list[int]) -> float:
@@ -80,7 +75,7 @@ def build_parser() -> Parser:
     """Options of the command."""
     parser = Parser(prog="python -m benchmarks.data", description=__doc__)
     add = parser.add_argument
-    add("--configs", type=Path, nargs="+", default=[Path(name) for name in CONFIGS])
+    add("--configs", type=Path, nargs="+", default=synthetic_configs("train"))
     add("--data_root", type=Path, default=Path("data"), help="folder of the data sets")
     add("--side", type=positive_int, default=512, help="of the samples, in pixels")
     add("--samples", type=positive_int, default=200, help="read of every data set")

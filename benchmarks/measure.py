@@ -6,17 +6,25 @@ import platform
 import statistics
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import Any
 
 import torch
 
+from models import TASKS
 from utils import files
 from utils.memory import peak_memory
 
 GEMM_SIDE = 2048
+# Task -> name of the synthetic data set that benchmarks train and test on.
+SYNTHETIC = {task: f"synthetic-{task.replace('_', '-')}" for task in TASKS}
 DTYPES = {"float32": torch.float32, "bfloat16": torch.bfloat16}
+
+
+def synthetic_configs(split: str, tasks: Iterable[str] = TASKS) -> list[Path]:
+    """Configurations of the synthetic data sets of some tasks; `split`: `train` or `eval`."""
+    return [Path("data_configs", split, f"{SYNTHETIC[task]}.yaml") for task in tasks]
 
 
 def machine() -> dict[str, Any]:

@@ -8,15 +8,12 @@ import numpy as np
 import torch
 from tqdm import tqdm
 
+from benchmarks.measure import synthetic_configs
 from datasets import build_dataset
 from models.predictor import Predictor
 from utils import tiling
 from utils.cli import Parser, run
 
-CONFIGS = tuple(
-    f"data_configs/eval/synthetic-{task}.yaml"
-    for task in ("text-removal", "tampered-text-detection", "text-segmentation")
-)
 ZONES = ("borders", "inside")
 
 
@@ -69,7 +66,7 @@ def build_parser() -> Parser:
     parser = Parser(prog="python -m benchmarks.seams", description=__doc__)
     add = parser.add_argument
     add("--data_root", type=Path, default=Path("data"), help="folder of the data sets")
-    add("--configs", type=Path, nargs="+", default=[Path(name) for name in CONFIGS])
+    add("--configs", type=Path, nargs="+", default=synthetic_configs("eval"))
     add("--weights", help="default: pretrained/upocr_nano.safetensors")
     add("--window", type=int, help="default: as the weights say; smaller than the pictures")
     return parser

@@ -5,14 +5,14 @@ import html
 import os
 import sys
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 
+from eval.records import METRICS, figure, read_metrics
 from models import TASKS
 from models.predictions import RESULTS, read_results
 from utils.cli import Parser, run
-from utils.files import atomic_path, read_json
+from utils.files import atomic_path
 from utils.image import contact_sheet, read_rgb
 from utils.picture import read_pages, to_8_bit
 
@@ -78,25 +78,15 @@ def photo_rows(folder: Path) -> list[list[np.ndarray]]:
 
 def figure_rows(metrics: dict[str, dict]) -> list[list[str]]:
     """Data set, images and `NAME value` of its figures, a row a data set, in the order of TASKS."""
-    if not isinstance(metrics, dict) or not all(map(_is_known, metrics.values())):
-        raise ValueError("metrics.json: not written by main.py --eval true")
     rows = []
     for name, record in sorted(metrics.items(), key=lambda item: TASKS.index(item[1]["task"])):
         figures = FIGURES[record["task"]].items()
-        cells = [f"{title} {_figure(record, key)}" for title, key in figures]
+        cells = [f"{title} {_rounded(figure(record, keys))}" for title, keys in figures]
         rows.append([name, str(record["num_images"]), *cells])
     return rows
 
 
-def _is_known(record: Any) -> bool:
-    return isinstance(record, dict) and record.get("task") in FIGURES and "num_images" in record
-
-
-def _figure(record: dict, key: str) -> str:
-    """`-` where there is none, as without targets."""
-    value: Any = record
-    for part in key.split("/"):
-        value = (value or {}).get(part)
+def _rounded(value: float | None) -> str:
     return "-" if value is None else f"{value:.3g}"
 
 
@@ -130,7 +120,7 @@ def main() -> None:
         contact_sheet(photo_rows(args.photo_dir), sheet, COLUMNS, CELL)
         parts += ["<h2>Photographs</h2>", _picture(sheet, args.output)]
     if args.eval_dir:
-        rows = figure_rows(read_json(args.eval_dir / "metrics.json"))
+        rows = figure_rows(read_metrics(args.eval_dir / METRICS))
         print("\n".join("  ".join(row) for row in rows))
         sheets = sorted(args.eval_dir.glob("*_sheet.png"))
         parts += ["<h2>Evaluation</h2>", _table(rows)]

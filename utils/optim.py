@@ -39,7 +39,7 @@ def load_optimizer(optimizer: torch.optim.Optimizer, state: dict) -> None:
     """
     options = [{k: v for k, v in g.items() if k != "params"} for g in optimizer.param_groups]
     # Whether the step counts belong on the device hangs on this option, which is ours.
-    groups = [{**group, "fused": True} for group in state["param_groups"]]
+    groups = [{**group, "fused": optimizer.defaults["fused"]} for group in state["param_groups"]]
     optimizer.load_state_dict({**state, "param_groups": groups})
     for group, own in zip(optimizer.param_groups, options, strict=True):
         group.update(own)  # the command line decides; official files lack `lr_ratio`

@@ -129,6 +129,8 @@ def test_figures_of_the_ablations(tmp_path):
         "synthetic-text-removal": {"strict": {"psnr": 25.0}},
         "synthetic-text-segmentation": {"fg_iou": 0.0},
     }
+    for task in ("text_removal", "text_segmentation"):
+        metrics[measure.SYNTHETIC[task]] |= {"task": task, "num_images": 2}
     write_json(tmp_path / "metrics.json", metrics)
     found = ablations.figures(tmp_path, ("text_removal", "text_segmentation"))
     assert list(found.values()) == [25.0, None, 0.0]

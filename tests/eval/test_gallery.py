@@ -90,9 +90,12 @@ def test_removal_without_targets_has_no_figures():
 
 
 @pytest.mark.parametrize("metrics", [[1], {"a": 1}, {"a": {"task": "x", "num_images": 1}}])
-def test_metrics_of_others_are_named(metrics):
-    with pytest.raises(ValueError, match=r"metrics\.json: not written by main\.py"):
-        gallery.figure_rows(metrics)
+def test_metrics_of_others_are_named(monkeypatch, capsys, tmp_path, metrics):
+    path = tmp_path / "metrics.json"
+    path.write_text(json.dumps(metrics))
+    assert call(monkeypatch, "--eval_dir", tmp_path, "--output", tmp_path / "index.html") == 2
+    assert f"{path}: not written by main.py --eval true" in capsys.readouterr().err
+    assert list(tmp_path.iterdir()) == [path]
 
 
 def test_page(monkeypatch, capsys, tmp_path, photos, evaluation):
