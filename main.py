@@ -393,7 +393,7 @@ class Trainer:
         self.network = dist.wrap_model(self.model, device, args.compile)
         config = {**vars(args), "device": str(device), "pix2pix_size": self.image_size}
         config["architecture"] = self.model.architecture
-        if not args.resume:
+        if args.overwrite and not args.resume:
             self._remove_old_run()
         self.log = RunLog(self.output_dir, config, self.start_epoch, args.tensorboard, args.wandb)
 
@@ -511,15 +511,28 @@ def prepare_output_dir(args: argparse.Namespace) -> Path:
     folder = Path(args.output_dir)
     if folder.exists() and not folder.is_dir():
         raise ValueError(f"--output_dir {folder} is a file, expected a folder")
-    last = folder / LAST
-    if last.exists() and not (args.eval or args.overwrite or _is_same(args.resume, last)):
-        raise ValueError(
-            f"{last} is there already: go on with --resume {last}, "
-            "or write over it with --overwrite true"
-        )
+    if not args.eval:
+        _protect_checkpoints(args, folder)
     dist.barrier()  # nobody makes the file while another still looks for it
     folder.mkdir(parents=True, exist_ok=True)
     return folder
+
+
+def _protect_checkpoints(args: argparse.Namespace, folder: Path) -> None:
+    """Refuse to mix two runs, and to remove a file that the new one is to begin with."""
+    found = sorted(folder.glob("checkpoint_*.pth"))
+    if args.overwrite:
+        for path in (args.pretrained_model, args.pretrained_encoder, args.pretrained_decoder):
+            if not args.resume and any(_is_same(path, other) for other in found):
+                raise ValueError(f"--overwrite true would remove {path}, move it elsewhere")
+        return
+    last = folder / LAST
+    kept = [last] if last in found else found
+    if kept and not any(_is_same(args.resume, path) for path in kept):
+        raise ValueError(
+            f"{kept[0]} is there already: go on with --resume {kept[0]}, "
+            "or write over it with --overwrite true"
+        )
 
 
 def _is_same(path: str, other: Path) -> bool:

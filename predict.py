@@ -121,8 +121,7 @@ class Job:
         self.tasks = TASKS if args.task == "all" else (args.task,)
         self.options = {name: getattr(args, name) for name in OPTIONS}
         self.inputs: set[Path] = set()  # resolved: no result may take the place of one
-        path = self.output_dir / RESULTS
-        earlier = read_results(path) if path.exists() else []
+        earlier = earlier_records(self.output_dir)
         self.records = {record["input"]: record for record in earlier}
         self.taken: dict[Path, Path] = {}  # result -> input
 
@@ -152,6 +151,8 @@ class Job:
         """Record of one file; what is wrong with it is in `error`."""
         earlier = self.records.get(str(found.path))
         if earlier and not self.args.overwrite and self._is_complete(earlier):
+            for page in earlier["pages"]:
+                self._claim(self.output_dir / found.folder / page["page"], found.path)
             return earlier
         start = time.perf_counter()
         record: dict = {"input": str(found.path), "tasks": list(self.tasks)}
@@ -163,13 +164,29 @@ class Job:
             path = str(found.path)
             record["error"] = message if path in message else f"{path}: {message}"
         record["seconds"] = round(time.perf_counter() - start, 3)
+        return self._with_other_tasks(record, earlier)
+
+    def _with_other_tasks(self, record: dict, earlier: dict | None) -> dict:
+        """The record, with what an earlier run with the same options has left of other tasks."""
+        if earlier is None or not self._is_intact(earlier) or "error" in record:
+            return record
+        kept = [task for task in earlier["tasks"] if task not in record["tasks"]]
+        if not kept or page_sizes(earlier) != page_sizes(record):
+            return record
+        record["tasks"] = [task for task in TASKS if task in {*kept, *record["tasks"]}]
+        for page, old in zip(record["pages"], earlier["pages"], strict=True):
+            page |= {task: old[task] for task in kept if task in old}
+            page["files"] += [file for file in old["files"] if file not in page["files"]]
         return record
 
     def _is_complete(self, record: dict) -> bool:
+        return self._is_intact(record) and set(self.tasks) <= set(record["tasks"])
+
+    def _is_intact(self, record: dict) -> bool:
+        """Whether the options were the same, nothing went wrong, and all files are there."""
         if "error" in record or record.get("options") != self.options:
             return False
-        done = set(self.tasks) <= set(record["tasks"])
-        return done and all((self.output_dir / file).exists() for file in result_files(record))
+        return all((self.output_dir / file).exists() for file in result_files(record))
 
     def _pages(self, found: Input, record: dict) -> None:
         folder = self.output_dir / found.folder
@@ -248,7 +265,8 @@ class Job:
 def parse_region(text: str, max_pixels: int) -> np.ndarray | tuple[int, int, int, int]:
     """`x1,y1,x2,y2` -> a box, anything else is the path of a mask -> (H, W) uint8.
 
-    Bright pixels of the mask, from 128, are the region. Raises ValueError.
+    Pixels of the mask that are bright, from 128, and not transparent are the region. Raises
+    ValueError.
     """
     numbers = text.split(",")
     if len(numbers) == 4 and not Path(text).exists():
@@ -258,9 +276,24 @@ def parse_region(text: str, max_pixels: int) -> np.ndarray | tuple[int, int, int
             raise ValueError(f"--region {text}: expected four whole numbers") from None
     if len(numbers) > 1 and not Path(text).exists():
         raise ValueError(f"--region {text}: expected x1,y1,x2,y2 or a mask image")
-    rgb = next(read_pages(text, max_pixels)).rgb()
+    picture = next(read_pages(text, max_pixels))
+    rgb = picture.rgb()
     half = np.iinfo(rgb.dtype).max // 2
-    return np.where(rgb.max(axis=2) > half, 255, 0).astype(np.uint8)
+    chosen = rgb.max(axis=2) > half
+    if picture.alpha is not None:
+        chosen &= picture.alpha > half
+    return np.where(chosen, 255, 0).astype(np.uint8)
+
+
+def earlier_records(folder: Path) -> list[dict]:
+    """What earlier runs with this folder of results have found, one record an input."""
+    path = folder / RESULTS
+    return read_results(path) if path.exists() else []
+
+
+def page_sizes(record: dict) -> list[tuple]:
+    """Name, width and height of every page of one record."""
+    return [(page["page"], page.get("width"), page.get("height")) for page in record["pages"]]
 
 
 def result_files(record: dict) -> set[str]:
@@ -294,8 +327,14 @@ def main(arguments: list[str] | None = None) -> int:
     """Run on files; 0 if all went well, 1 if some failed."""
     _stop_cleanly()
     args = parse_args(arguments)
-    inputs = collect_inputs(args.images, args.recursive, sys.stdin)
-    Path(args.output_dir).mkdir(parents=True, exist_ok=True)
+    output_dir = Path(args.output_dir)
+    results = {
+        (output_dir / file).resolve()
+        for record in earlier_records(output_dir)
+        for file in result_files(record)
+    }
+    inputs = collect_inputs(args.images, args.recursive, sys.stdin, output_dir, results)
+    output_dir.mkdir(parents=True, exist_ok=True)
     job = Job(args, load_model(args))
     return 1 if job.run(inputs) else 0
 

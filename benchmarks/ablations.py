@@ -9,6 +9,7 @@ from benchmarks.measure import SYNTHETIC, report, synthetic_configs, write_json
 from eval.records import METRICS, figure, read_metrics
 from models import TASKS
 from models.upocr import VARIANTS
+from utils import files
 from utils.cli import Parser, positive_int, run
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -21,6 +22,7 @@ FIGURES = {
 # From scratch text removal has by far the largest gradients, and the others wait for it.
 WEIGHTS = ("text_removal=0.2", "tampered_text_detection=2.5", "text_segmentation=2.5")
 STEPS_AN_EPOCH = 50
+COMMANDS = "commands.json"  # that made a model and its figures
 
 
 def runs() -> dict[str, tuple[tuple[str, ...], tuple[str, ...]]]:
@@ -68,6 +70,20 @@ def figures(folder: Path, tasks: tuple[str, ...]) -> dict[str, float | None]:
     }
 
 
+def _is_tested(folder: Path, tasks: tuple[str, ...], lines: list[list[str]]) -> bool:
+    """Whether these commands have made all figures; notes them, and raises ValueError where others
+    were at work.
+    """
+    note = folder / COMMANDS
+    if folder.exists():
+        if files.read_json(note) != lines:
+            raise ValueError(f"{note}: made with other options, choose another --output_dir")
+    else:
+        files.write_json(note, lines)
+    metrics = read_metrics(folder / METRICS) if (folder / METRICS).exists() else {}
+    return all(SYNTHETIC[task] in metrics for task in tasks)
+
+
 def build_parser() -> Parser:
     """Options of the command."""
     parser = Parser(prog="python -m benchmarks.ablations", description=__doc__)
@@ -93,8 +109,9 @@ def main() -> None:
     rows = []
     for name, (tasks, further) in runs().items():
         folder = args.output_dir.resolve() / name.replace(", ", "_").replace(" ", "_")
-        if not (folder / METRICS).exists():
-            for line in commands(tasks, further, folder, args):
+        lines = commands(tasks, further, folder, args)
+        if not _is_tested(folder, tasks, lines):
+            for line in lines:
                 if code := subprocess.run(line, cwd=ROOT, check=False).returncode:
                     raise ValueError(f"{name}: {line[-1]}: training or test ended with {code}")
         rows.append({"model": name, **figures(folder, tasks)})

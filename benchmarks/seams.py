@@ -28,7 +28,7 @@ class Errors:
 
 def border_zone(height: int, width: int, window: int) -> np.ndarray:
     """(H, W) bool: where one window fades into the next."""
-    ramp = int(window * tiling.OVERLAP)
+    ramp = tiling.ramp_of(window)
     rows, columns = np.zeros(height, bool), np.zeros(width, bool)
     for side, zone in ((height, rows), (width, columns)):
         for before, start in pairwise(tiling.window_starts(side, min(window, side), ramp)):

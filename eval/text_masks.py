@@ -64,7 +64,7 @@ def match_masks(
 ) -> dict[str, tuple[Path, Path]]:
     """NAME -> files NAME + ending and NAME + label_ending of the two folders, in natural order.
 
-    Raises ValueError for a missing folder, without any pair, and for a mask without its label.
+    Raises ValueError for a missing folder, without any pair, and for a file without its partner.
     """
     masks, labels = (
         {name.removesuffix(end): path for name, path in files.items() if name.endswith(end)}
@@ -73,13 +73,19 @@ def match_masks(
             (list_files(label_folder, SUFFIXES), label_ending),
         )
     )
-    if folder == label_folder and not ending:  # labels lie among the images
-        masks = {name: path for name, path in masks.items() if not name.endswith(label_ending)}
+    if folder == label_folder:  # the one kind lies among the other, if that has no ending
+        if not ending:
+            masks = {name: path for name, path in masks.items() if not name.endswith(label_ending)}
+        if not label_ending:
+            labels = {name: path for name, path in labels.items() if not name.endswith(ending)}
     if not masks:
         raise ValueError(f"{folder}: no image of a name that ends with {ending!r}")
     for name, path in masks.items():
         if name not in labels:
             raise ValueError(f"{path}: no image named {name}{label_ending} in {label_folder}")
+    for name, path in labels.items():
+        if name not in masks:
+            raise ValueError(f"{path}: no image named {name}{ending} in {folder}")
     return {name: (path, labels[name]) for name, path in masks.items()}
 
 

@@ -29,6 +29,18 @@ def test_resuming_another_run_does_not_overwrite_this_one(command, checkpoint, t
     assert (tmp_path / "checkpoint_last.pth").read_bytes() == b"precious"
 
 
+@pytest.mark.parametrize("further", [[], ["--overwrite", "true"]])
+def test_the_weights_to_begin_with_are_not_removed(command, checkpoint, tmp_path, further):
+    path = tmp_path / "checkpoint_0400.pth"
+    path.write_bytes(checkpoint.read_bytes())
+    options = [*TRAINING, "--epochs", "1", "--output_dir", tmp_path, "--pretrained_model", path]
+    message = "would remove" if further else "is there already"
+    with pytest.raises(ValueError, match=message):
+        command(*options, *further)
+    assert path.read_bytes() == checkpoint.read_bytes()
+    assert list(tmp_path.iterdir()) == [path]
+
+
 def test_overwrite_leaves_no_file_of_the_old_run(command, tmp_path):
     for name in ("checkpoint_last.pth", "checkpoint_0123.pth", "checkpoint_best_x.pth"):
         (tmp_path / name).write_bytes(b"old")

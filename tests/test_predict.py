@@ -127,6 +127,44 @@ def test_overwrite_false_makes_again_what_other_options_made(weights, folder, tm
     assert (out / "a.removed.png").read_bytes() != untouched
 
 
+def test_a_skipped_page_keeps_its_results(weights, tmp_path):
+    out, scan = tmp_path / "out", tmp_path / "x.tif"
+    pages = [Image.new("RGB", (40, 40), colour) for colour in ("red", "blue")]
+    pages[0].save(scan, save_all=True, append_images=pages[1:])
+    call(weights, out, scan)
+    namesake = tmp_path / "x.page1.png"
+    Image.new("RGB", (33, 33)).save(namesake)
+    code, records = call(weights, out, scan, namesake, "--overwrite", "false")
+    assert code == 1
+    assert [record["input"] for record in records if "error" in record] == [str(namesake)]
+    assert Image.open(out / "x.page1.removed.png").size == (40, 40)
+
+
+def test_records_of_one_task_after_the_other_are_one(weights, folder, tmp_path):
+    out, image = tmp_path / "out", folder / "a.png"
+    call(weights, out, image)
+    (out / "a.removed.png").write_text("kept")
+    _, (record,) = call(weights, out, image, "--task", "text_segmentation")
+    assert record["tasks"] == ["text_removal", "text_segmentation"]
+    assert {"a.removed.png", "a.mask.png"} <= set(record["pages"][0]["files"])
+    assert {"text_removal", "text_segmentation"} <= set(record["pages"][0])
+    call(weights, out, image, "--overwrite", "false")
+    assert (out / "a.removed.png").read_text() == "kept"
+    _, (record,) = call(weights, out, image, "--task", "text_segmentation", "--threshold", "0.5")
+    assert record["tasks"] == ["text_segmentation"]  # removal had another threshold
+
+
+@pytest.mark.parametrize("out", ["out", "."])
+def test_results_are_no_inputs_of_the_next_run(weights, folder, out):
+    options = [folder, "--recursive", "true"]
+    _, first = call(weights, folder / out, *options)
+    code, second = call(weights, folder / out, *options)
+    assert code == 0
+    assert [record["input"] for record in second] == [record["input"] for record in first]
+    _, (record,) = call(weights, folder / "more", folder / out / "a.removed.png")  # if it is named
+    assert record["pages"][0]["page"] == "a.removed"
+
+
 @pytest.mark.parametrize("other", ["a.removed.png", "a.mask.png", "a.classes_overlay.png"])
 def test_no_result_takes_the_place_of_an_input(weights, folder, capsys, other):
     Image.new("RGB", (30, 20), "blue").save(folder / other)
@@ -192,6 +230,12 @@ def test_region_of_the_command_line(weights, folder, tmp_path):
     source = np.array(Image.open(folder / "a.png"))
     call(weights, tmp_path / "out", folder / "a.png", "--region", tmp_path / "mask.png", *threshold)
     np.testing.assert_array_equal(np.array(Image.open(tmp_path / "out/a.removed.png")), source)
+    layer = np.full((40, 70, 4), 255, np.uint8)
+    layer[..., 3] = 0
+    layer[5:20, 10:30, 3] = 255  # as paint programs save a layer
+    Image.fromarray(layer).save(tmp_path / "layer.png")
+    region = predict.parse_region(str(tmp_path / "layer.png"), 10_000)
+    np.testing.assert_array_equal(region, layer[..., 3])
     call(weights, tmp_path / "out", folder / "a.png", "--region", "10,5,30,20", *threshold)
     changed = (np.array(Image.open(tmp_path / "out/a.removed.png")) != source).any(axis=2)
     rows, columns = np.nonzero(changed)

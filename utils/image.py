@@ -37,7 +37,7 @@ def _read(path: str | Path, mode: str) -> Image.Image:
     try:
         with Image.open(path) as image:
             image.load()  # opening reads the header only; a truncated file shows here
-            return image.convert(mode)
+            return _to_8_bit(image).convert(mode)
     except FileNotFoundError:
         raise ValueError(f"{path}: no such file") from None
     except UnidentifiedImageError:
@@ -46,6 +46,16 @@ def _read(path: str | Path, mode: str) -> Image.Image:
     except (OSError, SyntaxError, ValueError, EOFError, Image.DecompressionBombError) as error:
         reason = " ".join(str(getattr(error, "strerror", None) or error).split())
         raise ValueError(f"{path}: cannot read this image ({reason})") from None
+
+
+def _to_8_bit(image: Image.Image) -> Image.Image:
+    """The image, of 16-bit grey its upper 8 bits, which Pillow's conversion would cut off."""
+    # Pillow names 16 bits of PGM, and in old versions of PNG, like 32 bits of TIFF.
+    if image.mode.startswith("I;16") or (image.mode == "I" and image.format in ("PNG", "PPM")):
+        return Image.fromarray((np.asarray(image) // 257).astype(np.uint8))
+    if image.mode in ("I", "F"):
+        raise ValueError(f"pixels of mode {image.mode!r} are not supported")
+    return image
 
 
 def write_png(path: str | Path, array: np.ndarray) -> None:

@@ -90,19 +90,28 @@ def _rgb_band(picture: Picture, rows: slice) -> np.ndarray:
 
 def cmyk_to_rgb(values: np.ndarray, icc_profile: bytes | None) -> np.ndarray:
     """(H, W, 4) CMYK -> (H, W, 3) sRGB, through the profile where there is a usable one."""
-    image = Image.fromarray(values, mode="CMYK")
+    return _through_profile(Image.fromarray(values, mode="CMYK"), "RGB", icc_profile)
+
+
+def rgb_to_cmyk(values: np.ndarray, icc_profile: bytes | None) -> np.ndarray:
+    """(H, W, 3) sRGB -> (H, W, 4) CMYK, the inverse of `cmyk_to_rgb` as far as inks allow."""
+    return _through_profile(Image.fromarray(values), "CMYK", icc_profile)
+
+
+def _through_profile(image: Image.Image, mode: str, icc_profile: bytes | None) -> np.ndarray:
     if icc_profile:
         with contextlib.suppress(ImageCms.PyCMSError, OSError):
-            source = ImageCms.ImageCmsProfile(BytesIO(icc_profile))
-            target = ImageCms.createProfile("sRGB")
-            return np.array(ImageCms.profileToProfile(image, source, target, outputMode="RGB"))
-    return np.array(image.convert("RGB"))
+            inks = ImageCms.ImageCmsProfile(BytesIO(icc_profile))
+            screen = ImageCms.createProfile("sRGB")
+            source, target = (inks, screen) if mode == "RGB" else (screen, inks)
+            return np.array(ImageCms.profileToProfile(image, source, target, outputMode=mode))
+    return np.array(image.convert(mode))
 
 
 def from_rgb(picture: Picture, rgb: np.ndarray) -> np.ndarray:
     """(h, W, 3) RGB in the depth of the picture -> its own kind of pixels."""
     if picture.is_cmyk:
-        return np.array(Image.fromarray(rgb).convert("CMYK"))
+        return rgb_to_cmyk(rgb, picture.icc_profile)
     if picture.values.ndim == 3:
         return rgb
     grey = rgb.astype(np.float32) @ np.array([0.299, 0.587, 0.114], np.float32)  # Rec. 601

@@ -38,7 +38,7 @@ def tile(
     """
     height, width = image.shape[:2]
     sides = [min(window, round_up(side)) for side in (height, width)]
-    ramp = int(window * OVERLAP)
+    ramp = ramp_of(window)
     tops, lefts = (
         window_starts(n, side, ramp) for n, side in zip((height, width), sides, strict=True)
     )
@@ -50,9 +50,14 @@ def tile(
 
 def count_windows(height: int, width: int, window: int) -> int:
     """Number of windows that `tile` runs."""
-    ramp = int(window * OVERLAP)
+    ramp = ramp_of(window)
     counts = [len(window_starts(n, min(window, round_up(n)), ramp)) for n in (height, width)]
     return counts[0] * counts[1]
+
+
+def ramp_of(window: int) -> int:
+    """Pixels that a window shares with each neighbour; the smallest windows have no room for it."""
+    return int(window * OVERLAP) if window > STRIDE else 0
 
 
 def round_up(side: int) -> int:

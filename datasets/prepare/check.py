@@ -10,7 +10,7 @@ from pathlib import Path
 
 from tqdm import tqdm
 
-from datasets.prepare.discovery import Found, find_datasets
+from datasets.prepare.discovery import Found, find_datasets, merged
 from datasets.prepare.inspection import Report, inspect
 from utils.cli import Parser, run
 from utils.files import write_json
@@ -157,12 +157,10 @@ def build_parser() -> argparse.ArgumentParser:
 def main() -> int:
     """The command; returns 1 if something is wrong with the data."""
     options = build_parser().parse_args()
-    found = {
-        dataset.root.resolve(): dataset
-        for path in options.paths
-        for dataset in find_datasets(path, options.data_root)
-    }
-    results = [check(dataset, options.workers, progress=True) for dataset in found.values()]
+    found = merged(
+        dataset for path in options.paths for dataset in find_datasets(path, options.data_root)
+    )
+    results = [check(dataset, options.workers, progress=True) for dataset in found]
     if options.json:
         write_json(options.json, results)
     print(format_table(results))

@@ -1,6 +1,6 @@
 """Discovery: which data sets are in a folder, and which files belong together."""
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -16,7 +16,6 @@ from utils.files import read_json
 from utils.image import SUFFIXES, read_rgb
 
 SPLITS = ("train", "val", "test")
-_DEPTH = 3  # folders below the given one that are searched
 
 
 @dataclass
@@ -49,15 +48,35 @@ def find_datasets(path: Path, data_root: Path) -> list[Found]:
         return [found]
     if not path.is_dir():
         raise ValueError(f"{path}: no such folder or YAML file")
-    roots = [(root, kind) for root in _folders(path, _DEPTH) if (kind := _recognise(root))]
+    roots = list(_search(path, set()))
     if not roots:
         raise ValueError(f"{path}: no data set here; see the layouts in the README")
     return [_find(root, kind, SPLITS) for root, kind in roots]
 
 
-def _folders(path: Path, depth: int) -> list[Path]:
-    below = sorted(child for child in path.iterdir() if child.is_dir()) if depth else []
-    return [path, *(folder for child in below for folder in _folders(child, depth - 1))]
+def merged(datasets: Iterable[Found]) -> list[Found]:
+    """One for each folder: two configurations may name two splits of it, or the same."""
+    every: dict[tuple[Path, str], Found] = {}
+    for found in datasets:
+        first = every.setdefault((found.root.resolve(), found.kind), found)
+        if first is not found:
+            known = {(entry.split, entry.name) for entry in first.entries}
+            first.entries += [e for e in found.entries if (e.split, e.name) not in known]
+            first.problems += [each for each in found.problems if each not in first.problems]
+    return list(every.values())
+
+
+def _search(path: Path, seen: set[Path]) -> Iterator[tuple[Path, str]]:
+    """Data sets and their kinds at or below a folder; none is looked for in another."""
+    if path.resolve() in seen:  # a link may lead back
+        return
+    seen.add(path.resolve())
+    if kind := _recognise(path):
+        yield path, kind
+        return
+    for child in sorted(path.iterdir()):
+        if child.is_dir() and not child.name.startswith("."):
+            yield from _search(child, seen)
 
 
 def _recognise(root: Path) -> str | None:

@@ -98,8 +98,8 @@ class RemovalSample:
 class SegmentationSample:
     """Text segmentation: `image` uint8 (S, S, 3) and `label` uint8 (S, S).
 
-    Where `label` is 0 the image shows the bare background. It is still to be compressed with
-    `camera`.
+    Where `label` is 0 the image shows the bare background, but for what a `Development` makes of
+    the rim of letters. It is still to be compressed with `camera`.
     """
 
     image: np.ndarray
@@ -148,7 +148,8 @@ def removal_sample(rng: np.random.Generator, materials: Materials) -> RemovalSam
     # text.
     image = only(changed, image, clean)
     mask = np.where(changed, np.uint8(0), np.uint8(255))
-    return RemovalSample(image, clean, mask, _record(scene, camera, scene.words))
+    record = _record(scene, camera, development, scene.words)
+    return RemovalSample(image, clean, mask, record)
 
 
 def segmentation_sample(rng: np.random.Generator, materials: Materials) -> SegmentationSample:
@@ -163,7 +164,8 @@ def segmentation_sample(rng: np.random.Generator, materials: Materials) -> Segme
     label = segmentation_label(scene, camera)
     _, image = through_lens(scene, camera, label != 0)
     image = development.apply(expose(rng, [image], camera)[0])
-    return SegmentationSample(image, label, camera, _record(scene, camera, scene.words))
+    record = _record(scene, camera, development, scene.words)
+    return SegmentationSample(image, label, camera, record)
 
 
 def segmentation_label(scene: Scene, camera: Camera) -> np.ndarray:
@@ -192,13 +194,15 @@ def detection_sample(rng: np.random.Generator, materials: Materials) -> Detectio
     workshop.picture = before.copy()
     # A photograph without forgeries keeps the look-alikes: they are what it must not be blamed for.
     honest = coin(rng, materials.mix.honest)
+    development = materials.development(rng) if honest else Development()
     if honest:
-        before = _developed(workshop, materials.development(rng))
+        before = _developed(workshop, development)
+        camera = development.adapted(camera)
     found = [] if honest else [_first_forgery(workshop, kinds, word) for kinds, word in plans]
     forgeries = [forgery for forgery in found if forgery]
     quality = int(between(rng, 70, 97))
     boxes = _boxes(scene, forgeries)
-    record = _record(scene, camera, _remaining(scene.words, forgeries)) | {
+    record = _record(scene, camera, development, _remaining(scene.words, forgeries)) | {
         "forgeries": [_forgery_record(forgery) for forgery in forgeries],
         "final_jpeg_quality": quality,
     }
@@ -251,7 +255,9 @@ def _boxes(scene: Scene, forgeries: Sequence[Forgery]) -> tuple[Box, ...]:
     return (*genuine, *(Box(forgery.box, TAMPERED) for forgery in forgeries))
 
 
-def _record(scene: Scene, camera: Camera, words: Sequence[SceneWord]) -> dict:
+def _record(
+    scene: Scene, camera: Camera, development: Development, words: Sequence[SceneWord]
+) -> dict:
     return {
         "background": scene.background,
         "camera": {
@@ -259,6 +265,11 @@ def _record(scene: Scene, camera: Camera, words: Sequence[SceneWord]) -> dict:
             "motion": round(camera.motion[0], 1),
             "read_noise": round(camera.read_noise, 2),
             "jpeg_quality": camera.quality,
+        },
+        "development": {
+            "graphic": development.graphic,
+            "denoising": round(development.denoising, 1),
+            "sharpening": round(development.sharpening, 2),
         },
         "words": [_word_record(word, scene.size) for word in words],
     }

@@ -1,6 +1,7 @@
 """Benchmarks measure what they say: the peers compute the same, and memory is accounted for."""
 
 import os
+from types import SimpleNamespace
 
 import pytest
 import torch
@@ -22,7 +23,7 @@ from models.criterion import build_criterion
 from models.vgg import build_vgg16
 from predict import UPOCR
 from utils.files import read_json, write_json
-from utils.tiling import OVERLAP
+from utils.tiling import ramp_of
 
 REMOVAL = "TextRemoval/SCUT-EnsText"
 
@@ -93,7 +94,7 @@ def test_seams_are_measured_where_windows_meet(tmp_path):
         Image.new("RGB" if folder != "mask" else "L", (64, 96), "grey").save(path)
     config = ROOT / "data_configs/eval/scut-enstext.yaml"
     task, errors = seams.measure(UPOCR.from_pretrained(device="cpu", window=64), config, tmp_path)
-    ramp = int(64 * OVERLAP)
+    ramp = ramp_of(64)
     assert task == "text_removal"
     assert errors.pixels == {"borders": 64 * ramp, "inside": 64 * (96 - ramp)}
     with pytest.raises(ValueError, match="no windows meet, choose a --window below 96"):
@@ -134,6 +135,24 @@ def test_figures_of_the_ablations(tmp_path):
     write_json(tmp_path / "metrics.json", metrics)
     found = ablations.figures(tmp_path, ("text_removal", "text_segmentation"))
     assert list(found.values()) == [25.0, None, 0.0]
+
+
+def test_an_interrupted_test_of_the_ablations_is_made_again(tmp_path, monkeypatch):
+    seen = []
+
+    def interrupted(line, **options):
+        seen.append(line)
+        record = {"task": "text_removal", "num_images": 2, "strict": {"psnr": 25.0}}
+        write_json(tmp_path / "joint/metrics.json", {measure.SYNTHETIC["text_removal"]: record})
+        return SimpleNamespace(returncode=2 * (len(seen) % 2 == 0))
+
+    monkeypatch.setattr(ablations.subprocess, "run", interrupted)
+    for steps, message in ((50, "training or test"), (50, "training or test"), (100, "other")):
+        options = ["--output_dir", str(tmp_path), "--steps", str(steps)]
+        monkeypatch.setattr("sys.argv", ["ablations", *options])
+        with pytest.raises(ValueError, match=message):
+            ablations.main()
+    assert seen[:2] == seen[2:]  # the third time nothing was run
 
 
 def test_variants_take_turns():

@@ -68,11 +68,26 @@ def test_pairs_by_name_in_one_folder(tmp_path):
     ]
 
 
-def test_a_mask_without_its_label_is_named(tmp_path):
-    save(tmp_path / "out" / "P02.mask.png", np.zeros((4, 4), np.uint8))
-    save(tmp_path / "gt" / "P01_gt.png", np.zeros((4, 4), np.uint8))
-    with pytest.raises(ValueError, match=r"P02\.mask\.png: no image named P02_gt"):
+@pytest.mark.parametrize(
+    ("masks", "labels", "message"),
+    [
+        (["P01", "P02"], ["P01"], r"P02\.mask\.png: no image named P02_gt"),
+        (["P01"], ["P01", "P02"], r"P02_gt\.png: no image named P02\.mask"),
+    ],
+)
+def test_a_file_without_its_partner_is_named(tmp_path, masks, labels, message):
+    for name in masks:
+        save(tmp_path / "out" / f"{name}.mask.png", np.zeros((4, 4), np.uint8))
+    for name in labels:
+        save(tmp_path / "gt" / f"{name}_gt.png", np.zeros((4, 4), np.uint8))
+    with pytest.raises(ValueError, match=message):
         match_masks(tmp_path / "out", ".mask", tmp_path / "gt", "_gt")
+
+
+def test_labels_among_masks_of_a_longer_name(tmp_path):
+    for name in ("P01", "P01.mask"):
+        save(tmp_path / f"{name}.png", np.zeros((4, 4), np.uint8))
+    assert list(match_masks(tmp_path, ".mask", tmp_path, "")) == ["P01"]
 
 
 def test_command(tmp_path, monkeypatch, capsys):

@@ -14,6 +14,7 @@ from models.predictor import Predictor, change_mask, find_weights
 from models.regions import find_regions
 from utils.checkpoint import save_atomically
 from utils.dist import inference_dtype
+from utils.picture import Picture
 
 CPU = torch.device("cpu")
 
@@ -140,7 +141,19 @@ def test_regions_of_two_classes_do_not_merge():
     ]
 
 
-def test_grey_alpha_and_16_bits_pass_through(painter, tmp_path):
+def test_16_bits_stay_where_nothing_is_erased(painter, photo):
+    deep = photo.astype(np.uint16) * 257
+    deep[painter.remove_text(photo).mask == 0] -= 3  # nothing that 8 bits could hold
+    result = painter.remove_text(Picture("deep", deep))
+    assert result.image.dtype == np.uint16
+    np.testing.assert_array_equal(result.image[result.mask == 0], deep[result.mask == 0])
+    erased = result.mask == 255
+    assert erased.any()
+    expected = painter.remove_text(photo).image[erased].astype(int) * 257
+    assert np.abs(result.image[erased] - expected).max() < 257
+
+
+def test_grey_and_alpha_pass_through(painter, tmp_path):
     grey = Image.fromarray(np.random.default_rng(0).integers(0, 256, (70, 90), np.uint8))
     np.testing.assert_array_equal(painter.remove_text(grey).picture.values, np.array(grey))
     rgba = Image.fromarray(np.random.default_rng(0).integers(0, 200, (70, 90, 4), np.uint8))

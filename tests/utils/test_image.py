@@ -52,6 +52,22 @@ def test_write_rejects_other_arrays(tmp_path: Path, array: np.ndarray) -> None:
         write_png(tmp_path / "a.png", array)
 
 
+@pytest.mark.parametrize("suffix", ["png", "tif", "pgm"])
+def test_16_bits_of_grey_are_scaled_not_cut_off(tmp_path: Path, suffix: str) -> None:
+    deep = np.random.default_rng(0).integers(0, 65536, (20, 30), dtype=np.uint16)
+    path = tmp_path / f"deep.{suffix}"
+    Image.fromarray(deep).save(path)
+    np.testing.assert_array_equal(read_grey(path), deep // 257)
+    np.testing.assert_array_equal(np.asarray(read_rgb(path))[:, :, 1], deep // 257)
+
+
+@pytest.mark.parametrize("dtype", [np.int32, np.float32])
+def test_32_bits_are_refused(tmp_path: Path, dtype: type) -> None:
+    Image.fromarray(np.ones((4, 4), dtype)).save(tmp_path / "a.tif")
+    with pytest.raises(ValueError, match=r"a\.tif: cannot read this image \(pixels of mode"):
+        read_rgb(tmp_path / "a.tif")
+
+
 def test_orientation_is_not_applied(tmp_path: Path, noise: np.ndarray) -> None:
     exif = Image.Exif()
     exif[0x0112] = 6  # stored lying on its side

@@ -11,6 +11,8 @@ import numpy as np
 import pytest
 import tifffile
 from PIL import Image, ImageCms, ImageOps
+from scipy.spatial import cKDTree
+from skimage.color import rgb2lab
 
 from utils.picture import (
     Picture,
@@ -324,11 +326,73 @@ def test_bomb_is_refused_before_it_is_decoded(tmp_path):
     as_picture(tmp_path / "small.png", max_pixels=6)
 
 
-def test_nothing_half_written(tmp_path):
-    broken = Picture("a", noise(4, 4, 3)[:, :, :0])  # no encoder takes it
-    with pytest.raises((ValueError, KeyError, TypeError)):
-        write_pictures([broken], tmp_path / "a.png")
-    assert list(tmp_path.iterdir()) == []
+def test_nothing_half_written(tmp_path, monkeypatch):
+    def fail(image, path, **options):
+        Path(path).write_bytes(b"half")
+        raise OSError("no space left")
+
+    monkeypatch.setattr(Image.Image, "save", fail)
+    (tmp_path / "a.png").write_bytes(b"whole")
+    with pytest.raises(OSError, match="no space left"):
+        write_pictures([Picture("a", noise(4, 4, 3))], tmp_path / "a.png")
+    assert [path.name for path in tmp_path.iterdir()] == ["a.png"]
+    assert (tmp_path / "a.png").read_bytes() == b"whole"
+
+
+def inks(values):
+    """(..., 4) CMYK 0-1 -> RGB 0-1 of inks that are not as pure as Pillow takes them for."""
+    papers = [(0.1, 0.6, 0.85), (0.85, 0.15, 0.5), (0.95, 0.85, 0.1), (0.15, 0.15, 0.15)]
+    return np.prod(1 - values[..., None] * (1 - np.array(papers)), axis=-2)
+
+
+def grid(side, *last):
+    """(..., 3 or 4) float: all places of a cube of that side."""
+    axes = [np.linspace(0, 1, side)] * 3 + [np.asarray(axis) for axis in last]
+    return np.stack(np.meshgrid(*axes, indexing="ij"), -1)
+
+
+def lut(table, sides):
+    """An ICC table of 8 bits (`mft1`), float 0-1 over a grid of as many sides."""
+    head = struct.pack(">4s4xBBBx", b"mft1", sides, table.shape[-1], table.shape[0])
+    matrix = struct.pack(">9i", *(65536 * (i % 4 == 0) for i in range(9)))
+    body = np.rint(255 * table).astype(np.uint8).tobytes()
+    straight = bytes(range(256))
+    return head + matrix + straight * sides + body + straight * table.shape[-1]
+
+
+def cmyk_profile():
+    """An ICC profile of `inks`, there and back."""
+
+    def to_lab(values):
+        return (rgb2lab(inks(values)) + np.array([0, 128, 128])) / (100, 255, 255)
+
+    few, many = grid(17), grid(25, [0.0]).reshape(-1, 4)
+    back = many[cKDTree(to_lab(many)).query(few.reshape(-1, 3))[1]].reshape(17, 17, 17, 4)
+    tags = {
+        b"desc": b"desc" + struct.pack(">4xI", 5) + b"inks" + bytes(79),
+        b"cprt": b"text" + bytes(4) + b"CC0" + bytes(1),
+        b"wtpt": b"XYZ " + struct.pack(">4x3i", 63190, 65536, 54061),
+        b"A2B0": lut(to_lab(grid(9, np.linspace(0, 1, 9))), 4),
+        b"B2A0": lut(back, 3),
+    }
+    table, body, start = struct.pack(">I", len(tags)), b"", 132 + 12 * len(tags)
+    for name, content in tags.items():
+        table += struct.pack(">4sII", name, start + len(body), len(content))
+        body += content + bytes(-len(content) % 4)
+    kinds = (0x02400000, b"prtr", b"CMYK", b"Lab ")
+    head = struct.pack(">I4xI4s4s4s12x4s", start + len(body), *kinds, b"acsp") + bytes(28)
+    head += struct.pack(">3i", 63190, 65536, 54061)
+    return head.ljust(128, bytes(1)) + table + body
+
+
+def test_cmyk_is_painted_in_the_colours_of_its_profile():
+    values = np.random.default_rng(0).integers(0, 200, (40, 50, 4), np.uint8)
+    values[..., 3] //= 4
+    picture = Picture("a", values, icc_profile=cmyk_profile())
+    wanted = (255 * inks(values / 255)).round()
+    assert np.abs(picture.rgb() - wanted).mean() < 4  # the profile is in use
+    painted = blend(picture, picture.rgb(), np.full((40, 50), 255, np.uint8)).rgb()
+    assert np.abs(painted.astype(int) - picture.rgb()).mean() < 4
 
 
 def test_bgr_order_of_opencv_is_undone(tmp_path):

@@ -37,6 +37,13 @@ def test_pointwise_function_is_exact(height, width):
     np.testing.assert_array_equal(curve, 1 - expected * expected)
 
 
+def test_the_smallest_windows_stand_side_by_side():
+    image = picture(70, 101)
+    output = whole(image, lambda images: images, window=32)
+    np.testing.assert_array_equal(output, image.astype(np.float32) / np.float32(255))
+    assert count_windows(70, 101, 32) == 3 * 4
+
+
 @pytest.mark.parametrize("patch", [4, 32])
 @pytest.mark.parametrize(("height", "width"), [(150, 203), (64, 65), (333, 40)])
 def test_patches_lie_the_same_in_every_window(height, width, patch):

@@ -203,6 +203,28 @@ def test_configuration_without_a_sample_is_a_problem(tmp_path: Path, kind: str, 
     assert (str(tmp_path / "data"), "no sample of split 'mine'") in found.problems
 
 
+def test_two_configurations_of_a_folder_are_one_data_set(tmp_path, monkeypatch, capsys):
+    for part, mode in (("image", "RGB"), ("label", "L")):
+        (tmp_path / "data/test" / part).mkdir(parents=True)
+        Image.new(mode, (8, 8)).save(tmp_path / "data/test" / part / "1.png")
+    for split in ("trian", "test"):
+        content = f"dataset: segmentation_folders\nroot: data\nsplit: {split}\n"
+        (tmp_path / f"{split}.yaml").write_text(content)
+    paths = [tmp_path / "trian.yaml", tmp_path / "test.yaml"]
+    assert run_command(monkeypatch, *paths, "--data_root", tmp_path) == 1
+    shown = capsys.readouterr().out
+    assert "no sample of split 'trian'" in shown
+    assert sum(line.startswith(str(tmp_path / "data  ")) for line in shown.splitlines()) == 1
+
+
+def test_data_sets_are_found_at_any_depth_and_once(synthetic, tmp_path):
+    (tmp_path / "a/b/c/d").mkdir(parents=True)
+    shutil.copytree(synthetic / "TextSegmentation", tmp_path / "a/b/c/d/TextSegmentation")
+    (tmp_path / "a/b/back").symlink_to(tmp_path / "a")
+    (found,) = find_datasets(tmp_path, tmp_path)
+    assert found.root == tmp_path / "a/b/c/d/TextSegmentation/TextSeg"
+
+
 def test_splits_of_any_name_are_checked(tmp_path: Path):
     for part, value in (("image", "RGB"), ("label", "L")):
         (tmp_path / "data/mine" / part).mkdir(parents=True)

@@ -20,6 +20,7 @@ from datasets.prepare.samples import (
     detection_sample,
     removal_sample,
     segmentation_label,
+    segmentation_sample,
 )
 from datasets.prepare.scene import GENUINE, GLYPH_COVERAGE, TAMPERED, Scene, through_lens
 from datasets.prepare.tampering import FORGERS, can_be_forged, forge
@@ -202,6 +203,18 @@ def test_development_smooths_noise_and_sharpens_edges():
         for picture in (edge, Development(sharpening=1.0, radius=1.5).apply(edge))
     ]
     assert steps[1] > 1.3 * steps[0]
+
+
+def test_the_record_names_the_camera_and_the_development_that_were_at_work():
+    mix = Mix(honest=1.0, developed=1.0)
+    for make in (removal_sample, segmentation_sample, detection_sample):
+        found = []
+        for seed in range(12):
+            record = make(generator(seed), replace(materials(), mix=mix)).record
+            found.append(record["development"]["graphic"])
+            assert (record["camera"]["read_noise"] == 0) == record["development"]["graphic"]
+        assert any(found)
+        assert not all(found)
 
 
 def test_a_graphic_has_no_noise():
