@@ -1,7 +1,8 @@
-"""Command: a checkpoint as one safetensors file, to share or to run: weights and architecture."""
+"""Command: checkpoints as one safetensors file, to share or to run: weights and architecture."""
 
 import argparse
 import json
+from collections.abc import Sequence
 from pathlib import Path
 
 import torch
@@ -20,7 +21,12 @@ DTYPES = {"float32": torch.float32, **AMP_DTYPES}
 def build_parser() -> argparse.ArgumentParser:
     """Options of the command."""
     parser = Parser(description=__doc__, formatter_class=argparse.ArgumentDefaultsHelpFormatter)
-    parser.add_argument("checkpoint", type=Path, help="of main.py, or an official file")
+    parser.add_argument(
+        "checkpoints",
+        type=Path,
+        nargs="+",
+        help="of main.py, or an official file; of several of one training the mean is taken",
+    )
     parser.add_argument("output", type=Path, help="file to write, NAME.safetensors")
     parser.add_argument(
         "--dtype", choices=sorted(DTYPES), default="float32", help="of the weights; 16 bits: half"
@@ -34,20 +40,30 @@ def build_parser() -> argparse.ArgumentParser:
 
 
 def export(
-    checkpoint: Path, output: Path, dtype: torch.dtype, image_size: int | None = None
+    checkpoints: Sequence[Path], output: Path, dtype: torch.dtype, image_size: int | None = None
 ) -> None:
-    """Write the weights of `checkpoint`, without its state of training and VGG16.
+    """Write the mean of the weights of `checkpoints`, without states of training and VGG16.
+
+    The mean over the last epochs is less noisy than the last weights alone (Izmailov et al.,
+    "Averaging Weights Leads to Wider Optima and Better Generalization").
 
     `image_size`: side in pixels that the file names, in place of that of the training.
-    Raises ValueError for a file that cannot be read, and for an output of another suffix.
+    Raises ValueError for a file that cannot be read or is of another network than the first, and
+    for an output of another suffix.
     """
     if image_size is not None and image_size % STRIDE:
         raise ValueError(f"--image_size is {image_size}, expected a multiple of {STRIDE}")
     if output.suffix != ".safetensors":
         raise ValueError(f"{output}: expected a name that ends with .safetensors")
-    found = load_checkpoint(checkpoint)
+    found = load_checkpoint(checkpoints[0])
     found.image_size = image_size or found.image_size
-    weights = {name: value.to(dtype).contiguous() for name, value in found.model.items()}
+    total = {name: value.double() for name, value in found.model.items()}
+    for path in checkpoints[1:]:
+        other = load_checkpoint(path)
+        if (other.architecture, other.tasks) != (found.architecture, found.tasks):
+            raise ValueError(f"{path}: another network or other tasks than {checkpoints[0]}")
+        total = {name: value + other.model[name].double() for name, value in total.items()}
+    weights = {name: (value / len(checkpoints)).to(dtype) for name, value in total.items()}
     header = {name: json.dumps(getattr(found, name)) for name in METADATA}
     with atomic_path(output) as temporary:
         temporary.write_bytes(save(weights, header))
@@ -56,7 +72,7 @@ def export(
 def main() -> None:
     """Read, write, say so."""
     args = build_parser().parse_args()
-    export(args.checkpoint, args.output, DTYPES[args.dtype], args.image_size)
+    export(args.checkpoints, args.output, DTYPES[args.dtype], args.image_size)
     print(f"{args.output}: {args.output.stat().st_size / 1e6:.1f} MB")
 
 

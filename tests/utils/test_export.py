@@ -49,6 +49,26 @@ def test_exported_weights_give_the_same_model(monkeypatch, trained, tmp_path, dt
     assert [path.name for path in output.parent.iterdir()] == ["nano.safetensors"]
 
 
+def test_of_several_checkpoints_the_mean_is_taken(monkeypatch, capsys, trained, tmp_path):
+    content = torch.load(trained, weights_only=True)
+    content["model"] = {name: value + 2 for name, value in content["model"].items()}
+    later, other = tmp_path / "later.pth", tmp_path / "other.pth"
+    save_atomically(content, [later])
+    output = tmp_path / "nano.safetensors"
+    assert call(monkeypatch, trained, later, output) == 0
+    expected = load_checkpoint(trained).model
+    found = load_checkpoint(output).model
+    assert found.keys() == expected.keys()
+    for name, value in found.items():
+        torch.testing.assert_close(value, expected[name] + 1)
+    model = build_upocr("upocr_nano", embed_dim=32)
+    changed = {"model": model.state_dict(), "architecture": model.architecture}
+    save_atomically(content | changed, [other])
+    assert call(monkeypatch, trained, other, tmp_path / "wrong.safetensors") == 2
+    assert f"{other}: another network or other tasks than {trained}" in capsys.readouterr().err
+    assert not (tmp_path / "wrong.safetensors").exists()
+
+
 def test_another_size_is_named_on_demand(monkeypatch, capsys, trained, tmp_path):
     output = tmp_path / "nano.safetensors"
     assert call(monkeypatch, trained, output, "--image_size", 512) == 0
