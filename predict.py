@@ -112,16 +112,16 @@ class Job:
     Args:
         args: the parsed command line.
         model: see `UPOCR`.
+        earlier: the records of earlier runs with this folder of results.
     """
 
-    def __init__(self, args: argparse.Namespace, model: UPOCR) -> None:
+    def __init__(self, args: argparse.Namespace, model: UPOCR, earlier: list[dict]) -> None:
         self.args, self.model = args, model
         self.output_dir = Path(args.output_dir)
         self.region = parse_region(args.region, args.max_pixels) if args.region else None
         self.tasks = TASKS if args.task == "all" else (args.task,)
         self.options = {name: getattr(args, name) for name in OPTIONS}
         self.inputs: set[Path] = set()  # resolved: no result may take the place of one
-        earlier = earlier_records(self.output_dir)
         self.records = {record["input"]: record for record in earlier}
         self.taken: dict[Path, Path] = {}  # result -> input
 
@@ -151,8 +151,8 @@ class Job:
         """Record of one file; what is wrong with it is in `error`."""
         earlier = self.records.get(str(found.path))
         if earlier and not self.args.overwrite and self._is_complete(earlier):
-            for page in earlier["pages"]:
-                self._claim(self.output_dir / found.folder / page["page"], found.path)
+            folder = self.output_dir / found.folder
+            self.taken |= {folder / page["page"]: found.path for page in earlier["pages"]}
             return earlier
         start = time.perf_counter()
         record: dict = {"input": str(found.path), "tasks": list(self.tasks)}
@@ -328,14 +328,11 @@ def main(arguments: list[str] | None = None) -> int:
     _stop_cleanly()
     args = parse_args(arguments)
     output_dir = Path(args.output_dir)
-    results = {
-        (output_dir / file).resolve()
-        for record in earlier_records(output_dir)
-        for file in result_files(record)
-    }
+    earlier = earlier_records(output_dir)
+    results = {(output_dir / file).resolve() for each in earlier for file in result_files(each)}
     inputs = collect_inputs(args.images, args.recursive, sys.stdin, output_dir, results)
     output_dir.mkdir(parents=True, exist_ok=True)
-    job = Job(args, load_model(args))
+    job = Job(args, load_model(args), earlier)
     return 1 if job.run(inputs) else 0
 
 

@@ -140,6 +140,22 @@ def test_a_skipped_page_keeps_its_results(weights, tmp_path):
     assert Image.open(out / "x.page1.removed.png").size == (40, 40)
 
 
+def test_a_picture_that_failed_keeps_no_page_from_a_skipped_one(weights, tmp_path):
+    out, scan, namesake = (tmp_path / name for name in ("out", "x.tif", "x.page1.png"))
+    pages = [Image.new("RGB", (40, 40), colour) for colour in ("red", "blue")]
+    pages[0].save(scan, save_all=True, append_images=pages[1:])
+    Image.new("RGB", (33, 33)).save(namesake)
+    options = ["--region", "0,0,35,35"]
+    call(weights, out, scan, *options)
+    before = (out / "x.page1.removed.png").read_bytes()
+    code, records = call(weights, out, namesake, scan, *options, "--overwrite", "false")
+    assert code == 1
+    failed = [record["error"] for record in records if "error" in record]
+    assert len(failed) == 1
+    assert "not inside the image of 33 x 33" in failed[0]
+    assert (out / "x.page1.removed.png").read_bytes() == before
+
+
 def test_records_of_one_task_after_the_other_are_one(weights, folder, tmp_path):
     out, image = tmp_path / "out", folder / "a.png"
     call(weights, out, image)

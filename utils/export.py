@@ -63,7 +63,9 @@ def export(
         if (other.architecture, other.tasks) != (found.architecture, found.tasks):
             raise ValueError(f"{path}: another network or other tasks than {checkpoints[0]}")
         total = {name: value + other.model[name].double() for name, value in total.items()}
-    weights = {name: (value / len(checkpoints)).to(dtype) for name, value in total.items()}
+    weights = {
+        name: (value / len(checkpoints)).to(dtype).contiguous() for name, value in total.items()
+    }
     header = {name: json.dumps(getattr(found, name)) for name in METADATA}
     with atomic_path(output) as temporary:
         temporary.write_bytes(save(weights, header))

@@ -55,7 +55,7 @@ def find_datasets(path: Path, data_root: Path) -> list[Found]:
 
 
 def merged(datasets: Iterable[Found]) -> list[Found]:
-    """One for each folder: two configurations may name two splits of it, or the same."""
+    """One for each folder and kind: two configurations may name two splits of it, or the same."""
     every: dict[tuple[Path, str], Found] = {}
     for found in datasets:
         first = every.setdefault((found.root.resolve(), found.kind), found)

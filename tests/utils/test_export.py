@@ -69,6 +69,20 @@ def test_of_several_checkpoints_the_mean_is_taken(monkeypatch, capsys, trained, 
     assert not (tmp_path / "wrong.safetensors").exists()
 
 
+def test_weights_in_another_order_of_memory_are_exported(monkeypatch, trained, tmp_path):
+    content = torch.load(trained, weights_only=True)
+    turned = {
+        name: v.T.contiguous().T if v.ndim == 2 else v for name, v in content["model"].items()
+    }
+    assert not all(value.is_contiguous() for value in turned.values())
+    save_atomically(content | {"model": turned}, [tmp_path / "turned.pth"])
+    output = tmp_path / "nano.safetensors"
+    assert call(monkeypatch, tmp_path / "turned.pth", output) == 0
+    expected = load_checkpoint(trained).model
+    for name, value in load_checkpoint(output).model.items():
+        torch.testing.assert_close(value, expected[name])
+
+
 def test_another_size_is_named_on_demand(monkeypatch, capsys, trained, tmp_path):
     output = tmp_path / "nano.safetensors"
     assert call(monkeypatch, trained, output, "--image_size", 512) == 0
