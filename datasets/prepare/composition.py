@@ -10,7 +10,7 @@ from datasets.prepare.chance import between, coin, log_between, pick, pick_weigh
 from datasets.prepare.corpus import draw_number, draw_words
 from datasets.prepare.decoys import draw_decoy
 from datasets.prepare.fonts import Face, FontBook, covers
-from datasets.prepare.geometry import Bend, Warp
+from datasets.prepare.geometry import Bend, Warp, along_circle
 from datasets.prepare.lettering import Style, draw_colour, draw_style, faint_colour
 from datasets.prepare.pages import draw_ink, draw_page_text, draw_paper, through_paper
 from datasets.prepare.panels import draw_panel
@@ -20,6 +20,7 @@ from datasets.prepare.typesetting import LETTER_HEIGHT, Arrangement, Block, Line
 LEAST_HEIGHT, GREATEST_HEIGHT = 8, 200  # pixels of letters; the greatest in pictures of 512 pixels
 _WIDEST = 0.94  # of the picture
 _PLACES_TRIED, _WORDS_TRIED = 10, 8
+_LONGEST_ARC, _WHOLE_RING = 4.2, 5.6  # radians: of the words at its top; of all words on a ring
 _VERTICAL_SCRIPTS = ("chinese", "japanese", "korean")
 _TRACKED_SCRIPTS = ("latin", "cyrillic", "greek")
 
@@ -29,7 +30,8 @@ class Habits:
     """What a task wants of its scenes.
 
     Args:
-        upright: only small turns and no bends, so that axis-aligned boxes of words hardly overlap.
+        upright: only small turns and no bends or rings, so that axis-aligned boxes of words hardly
+            overlap.
         illegible: share of bare texts that are painted too faintly to read.
         empty: share of scenes without text.
         crowd: most bare texts in a scene.
@@ -90,6 +92,8 @@ class Composer:
             self._put_up_sign() for _ in range(pick_weighted(self.rng, {0: 0.4, 1: 0.42, 2: 0.18}))
         ]
         signs = [sign for sign in signs if sign]
+        if not self.habits.upright and coin(self.rng, 0.12):
+            signs += self._put_up_ring()
         if coin(self.rng, self.habits.empty):
             return self.scene
         for sign in signs:
@@ -123,7 +127,11 @@ class Composer:
 
     def place(self, draft: Draft, margin: int = 3) -> Draft | None:
         """The draft at a free, rather calm place, which is then taken; None without one."""
-        left, top, right, bottom = grown(region_of(draft.warp), margin)
+        warp = self._placed(draft.warp, margin)
+        return replace(draft, warp=warp) if warp else None
+
+    def _placed(self, warp: Warp, margin: int) -> Warp | None:
+        left, top, right, bottom = grown(region_of(warp), margin)
         width, height, size = right - left, bottom - top, self.scene.size
         if width > size or height > size:
             return None
@@ -135,7 +143,7 @@ class Composer:
         region = min(regions, key=self._unrest) if coin(self.rng, 0.85) else regions[0]
         self.scene.occupy(region)
         shift = np.array(region[:2]) - (left, top)
-        return replace(draft, warp=draft.warp.moved_to(tuple(draft.warp.center + shift)))
+        return warp.moved_to(tuple(warp.center + shift))
 
     def draft(
         self, lines: tuple[str, list[Line]] | None, height: float, pad: float = 0.0
@@ -257,6 +265,64 @@ class Composer:
             self.scene.add_panel(self.rng, panel, placed.warp)
         return placed
 
+    def _put_up_ring(self) -> list[Draft]:
+        """A round sign with words along its edge, at times also at its bottom or in its middle."""
+        size = self.scene.size
+        height = log_between(self.rng, max(14, self.habits.least_height), 80 * size / 512)
+        radius = min(height * between(self.rng, 2.0, 5.5), 0.45 * size - 1.5 * height)
+        angle = self._draw_turn()
+        script = self.fonts.draw_script(self.rng)
+        face = self.fonts.draw_face(self.rng, script)
+        drafts = self._draw_ring_texts(script, face, height, radius, angle)
+        side = round(2 * (radius + between(self.rng, 0.9, 1.5) * height))
+        plate = self._placed(Warp((side, side), Bend(), 1.0, angle), 8) if drafts else None
+        if plate is None:
+            return []
+        self._add_round_panel(plate)
+        within = 2 * (radius - between(self.rng, 0.7, 1.0) * height)
+        if within > 12 and coin(self.rng, 0.3):
+            disk = Warp((round(within),) * 2, Bend(), 1.0, angle)
+            self._add_round_panel(disk.moved_to(tuple(plate.center)))
+        if within > 12 and coin(self.rng, 0.4):
+            drafts += self._draw_middle(script, face, height, 0.7 * within, angle)
+        moved = [draft.warp.moved_to(tuple(draft.warp.center + plate.center)) for draft in drafts]
+        return [replace(draft, warp=warp) for draft, warp in zip(drafts, moved, strict=True)]
+
+    def _draw_ring_texts(
+        self, script: str, face: Face, height: float, radius: float, angle: float
+    ) -> list[Draft]:
+        """Texts along a circle around (0, 0); none if the first is too long for it."""
+        drafts, room = [], _LONGEST_ARC
+        for below in (False, True) if coin(self.rng, 0.6) else (False,):
+            words = self.draw_words(script, face, int(self.rng.integers(1, 4)))
+            if words is None:
+                break
+            rows = [Line(words, face.path)]
+            setting = self._draw_setting(script, rows, height / LETTER_HEIGHT)
+            text = Arrangement(rows, replace(setting, vertical=False))
+            warp = along_circle(text.canvas, text.scale, angle, radius, below)
+            if abs(warp.bend.amount) > room:
+                break
+            drafts.append(Draft(text.draw(), warp, script, height))
+            room = _WHOLE_RING - abs(warp.bend.amount)
+        return drafts
+
+    def _draw_middle(
+        self, script: str, face: Face, height: float, side: float, angle: float
+    ) -> list[Draft]:
+        words = self.draw_words(script, face, 1)
+        if words is None:
+            return []
+        rows = [Line(words, face.path)]
+        setting = self._draw_setting(script, rows, height * between(self.rng, 0.6, 2.0))
+        draft = self._fit(script, rows, setting, (side, side), (angle, (0.0, 0.0), Bend()))
+        return [draft] if draft else []
+
+    def _add_round_panel(self, plate: Warp) -> None:
+        left, top, right, bottom = clipped(region_of(plate), self.scene.size)
+        surface = self.scene.clean[top:bottom, left:right]
+        self.scene.add_panel(self.rng, draw_panel(self.rng, surface, bent=True), plate)
+
     def _draw_sign_lines(self, height: float) -> tuple[str, list[Line]] | None:
         script = self.fonts.draw_script(self.rng)
         face = self.fonts.draw_face(self.rng, script)
@@ -285,13 +351,14 @@ class Composer:
         square = script in _VERTICAL_SCRIPTS and not any(
             word.isascii() for line in lines for word in line.words
         )
-        tracked = script in _TRACKED_SCRIPTS and coin(self.rng, 0.2)
+        tracked = script in _TRACKED_SCRIPTS and coin(self.rng, 0.25)
+        tracking = log_between(self.rng, 0.03, 0.5) if tracked else 0.0
         return Setting(
             size,
             align=pick(self.rng, ("left", "center", "center", "right")),
             leading=between(self.rng, 1.15, 1.6),
-            tracking=between(self.rng, 0.02, 0.2) if tracked else 0.0,
-            word_space=between(self.rng, 0.28, 0.45),
+            tracking=tracking,
+            word_space=between(self.rng, 0.28, 0.45) + tracking,
             vertical=square and coin(self.rng, 0.25),
         )
 
@@ -314,7 +381,7 @@ class Composer:
         kind = (
             "none"
             if self.habits.upright
-            else pick_weighted(self.rng, {"none": 0.86, "arc": 0.1, "wave": 0.04})
+            else pick_weighted(self.rng, {"none": 0.83, "arc": 0.13, "wave": 0.04})
         )
         if kind == "arc":
             return Bend(kind, between(self.rng, 0.5, 2.6) * (1 if coin(self.rng, 0.75) else -1))

@@ -112,8 +112,12 @@ SCRIPTS = {
 
 
 def draw_words(rng: np.random.Generator, script: str, count: int) -> list[str]:
-    """`count` words of a script, in one case where it has cases, at times with a number."""
+    """`count` words of a script, in one case where it has cases, at times with a number; one word
+    may be a single capital.
+    """
     words = [pick(rng, SCRIPTS[script].words) for _ in range(count)]
+    if count == 1 and SCRIPTS[script].cased and coin(rng, 0.08):  # as on a door or a sign post
+        return [words[0][0].upper()]
     if script == "latin" and coin(rng, 0.2):
         words = [_invented_word(rng) for _ in range(count)]
     if coin(rng, 0.15):

@@ -128,6 +128,19 @@ class Warp:
         return self.bend.amount * height * np.sin(2 * np.pi * x / width + self.bend.phase)
 
 
+def along_circle(
+    canvas: tuple[int, int], scale: float, angle: float, radius: float, below: bool
+) -> Warp:
+    """A canvas (height, width) bent around the point (0, 0), its middle line `radius` pixels away.
+
+    It stands upright at the top of the circle or, `below`, at its bottom; `angle` turns the circle.
+    """
+    side = -1 if below else 1
+    bend = Bend("arc", side * canvas[1] / (scale * radius))
+    center = side * radius * np.sin(angle), -side * radius * np.cos(angle)
+    return Warp(canvas, bend, scale, angle, center=center)
+
+
 def _perspective(
     canvas: tuple[int, int], scale: float, angle: float, tilt: tuple[float, float]
 ) -> np.ndarray:

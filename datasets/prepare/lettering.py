@@ -1,4 +1,4 @@
-"""Lettering: colour, gradient, outline, shadow, glow, relief and wear of painted text."""
+"""Lettering: colour, gradient, outline, shadow, glow, relief, wear and hollows of painted text."""
 
 from dataclasses import dataclass, replace
 
@@ -31,6 +31,7 @@ class Style:
         texture: 0-1, how much of the surface's fine structure shows through.
         wear: 0-1, share of the paint that has flaked off where the surface is rough.
         relief: grey levels of the lit and the dark edge of raised letters.
+        rim: width of the line that hollow letters are drawn with; 0 fills them.
         outline, outline_colour: width 0 is none.
         shadow, shadow_offset, shadow_blur: opacity 0 is none.
         glow, glow_radius: opacity 0 is none; the glow has the colour of `outline_colour`.
@@ -44,6 +45,7 @@ class Style:
     texture: float = 0.4
     wear: float = 0.0
     relief: float = 0.0
+    rim: int = 0
     outline: int = 0
     outline_colour: Colour = (255.0, 255.0, 255.0)
     shadow: float = 0.0
@@ -59,8 +61,8 @@ class Style:
         return int(np.ceil(max(shadow, glow, 0) + self.outline)) + 2
 
     def plain(self) -> "Style":
-        """The same paint without effects around the letters."""
-        return replace(self, outline=0, shadow=0.0, glow=0.0)
+        """The same paint without effects around the letters, and filled."""
+        return replace(self, rim=0, outline=0, shadow=0.0, glow=0.0)
 
 
 def luma(colour: np.ndarray | Colour) -> float:
@@ -118,6 +120,8 @@ def draw_style(rng: np.random.Generator, colour: Colour, height: float) -> Style
         wear=between(rng, 0.1, 0.4) if coin(rng, 0.12) else 0.0,
         relief=between(rng, 15, 60) if height > 24 and coin(rng, 0.2) else 0.0,
     )
+    if height > 28 and coin(rng, 0.08):
+        return replace(style, rim=max(1, round(height * between(rng, 0.015, 0.06))), relief=0.0)
     return _with_effects(rng, style, height) if height > 14 and coin(rng, 0.4) else style
 
 
@@ -163,7 +167,8 @@ def paint(
         return under.copy(), np.zeros_like(coverage)
     picture = np.ascontiguousarray(under).reshape(-1, 3).copy()
     work = np.take(picture, changed, axis=0).astype(np.float32)  # (n, 3)
-    work = _painted(work, surface, ink, layers, style, changed)
+    fill = cv2.subtract(ink, _eroded(ink, style.rim)) if style.rim else ink
+    work = _painted(work, surface, fill, layers, style, changed)
     picture[changed] = np.clip(work + 0.5, 0, 255).astype(np.uint8)
     return picture.reshape(under.shape), np.ceil(effects * 255).astype(np.uint8)
 
@@ -223,8 +228,15 @@ def _effect_layers(ink: np.ndarray, style: Style) -> list[tuple[np.ndarray, Colo
 
 
 def _dilated(ink: np.ndarray, radius: int) -> np.ndarray:
-    kernel = cv2.getStructuringElement(cv2.MORPH_ELLIPSE, (2 * radius + 1, 2 * radius + 1))
-    return cv2.dilate(ink, kernel)
+    return cv2.dilate(ink, _disk(radius))
+
+
+def _eroded(ink: np.ndarray, radius: int) -> np.ndarray:
+    return cv2.erode(ink, _disk(radius))
+
+
+def _disk(radius: int) -> np.ndarray:
+    return cv2.getStructuringElement(cv2.MORPH_ELLIPSE, (2 * radius + 1, 2 * radius + 1))
 
 
 def _worn(detail: np.ndarray, wear: float) -> np.ndarray:

@@ -138,7 +138,7 @@ class DetectionSample:
 def removal_sample(rng: np.random.Generator, materials: Materials) -> RemovalSample:
     """A photograph with text, the same without, and the mask of its words."""
     background = materials.background(rng)
-    scene = materials.composer(rng, background).compose()
+    scene = materials.composer(rng, background, small=0.45).compose()
     camera, development = draw_camera(rng, background.softness), materials.development(rng)
     camera = development.adapted(camera)
     changed = scene.visible(camera) | scene.word_mask(scene.words, _MASK_MARGIN + camera.reach())

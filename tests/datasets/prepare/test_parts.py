@@ -15,7 +15,7 @@ from datasets.prepare.camera import draw_camera, encode_png, expose
 from datasets.prepare.chance import generator
 from datasets.prepare.corpus import SCRIPTS, draw_words, similar_word
 from datasets.prepare.fonts import FontBook, covers, load_faces
-from datasets.prepare.geometry import Bend, Warp
+from datasets.prepare.geometry import Bend, Warp, along_circle
 from datasets.prepare.lettering import Style, paint
 from datasets.prepare.typesetting import Line, Setting, typeset
 
@@ -43,6 +43,13 @@ def test_words_come_in_the_number_asked_for(script: str):
     rng = generator(1)
     for count in (1, 4):
         assert len(draw_words(rng, script, count)) == count
+
+
+def test_one_word_may_be_a_single_capital():
+    drawn = [draw_words(generator(seed), "latin", 1)[0] for seed in range(200)]
+    single = [word for word in drawn if len(word) == 1 and not word.isdigit()]
+    assert 5 < len(single) < 50
+    assert all(word.isupper() for word in single)
 
 
 def test_forged_strings_differ():
@@ -92,6 +99,33 @@ def test_outline_encloses_what_is_drawn(bend: Bend):
     inside = cv2.dilate(inside, np.ones((3, 3), np.uint8))
     assert not (drawn & (inside == 0)).any()
     assert drawn.sum() > 0.95 * inside.sum() - 1000
+
+
+@pytest.mark.parametrize("below", [False, True])
+def test_words_stand_upright_on_their_circle(below: bool):
+    canvas, scale, radius = (40, 500), 2.0, 90.0
+    warp = along_circle(canvas, scale, 0.0, radius, below)
+    middle = warp.forward(np.stack([np.linspace(0, 500, 11), np.full(11, 20.0)], axis=1))
+    assert np.abs(np.linalg.norm(middle, axis=1) - radius).max() < 1e-6
+    top, bottom = warp.forward(np.array([[250.0, 0.0], [250.0, 40.0]]))
+    assert top[1] < bottom[1]
+    assert (bottom[1] > 0) == below
+    turned = along_circle(canvas, scale, 0.4, radius, below)
+    assert np.abs(np.linalg.norm(turned.forward([[250.0, 20.0]])) - radius) < 1e-6
+
+
+def test_hollow_letters_show_the_surface():
+    under = np.full((60, 80, 3), 200, dtype=np.uint8)
+    coverage = np.zeros((60, 80), dtype=np.uint8)
+    coverage[10:50, 20:60] = 255
+    style = Style((9.0,) * 3, (9.0,) * 3, shading=0.0, texture=0.0, rim=3)
+    picture, effects = paint(under, under, coverage, style)
+    assert (picture[14:46, 24:56] == 200).all()
+    assert (picture[10:12, 20:60] == 9).all()
+    assert (picture[coverage == 0] == 200).all()
+    assert not effects.any()
+    filled, _ = paint(under, under, coverage, style.plain())
+    assert (filled[coverage > 0] == 9).all()
 
 
 def test_paint_leaves_everything_else_untouched():
