@@ -70,16 +70,17 @@ def figures(folder: Path, tasks: tuple[str, ...]) -> dict[str, float | None]:
     }
 
 
-def _is_tested(folder: Path, tasks: tuple[str, ...], lines: list[list[str]]) -> bool:
-    """Whether these commands have made all figures; notes them, and raises ValueError where others
-    were at work.
-    """
+def _claim(folder: Path, lines: list[list[str]]) -> None:
+    """Note the commands that fill the folder; ValueError where others were at work."""
     note = folder / COMMANDS
-    if folder.exists():
-        if files.read_json(note) != lines:
-            raise ValueError(f"{note}: made with other options, choose another --output_dir")
-    else:
+    if not folder.exists():
         files.write_json(note, lines)
+    elif files.read_json(note) != lines:
+        raise ValueError(f"{note}: made with other options, choose another --output_dir")
+
+
+def _is_tested(folder: Path, tasks: tuple[str, ...]) -> bool:
+    """Whether the figures of all tasks are there."""
     metrics = read_metrics(folder / METRICS) if (folder / METRICS).exists() else {}
     return all(SYNTHETIC[task] in metrics for task in tasks)
 
@@ -110,7 +111,8 @@ def main() -> None:
     for name, (tasks, further) in runs().items():
         folder = args.output_dir.resolve() / name.replace(", ", "_").replace(" ", "_")
         lines = commands(tasks, further, folder, args)
-        if not _is_tested(folder, tasks, lines):
+        _claim(folder, lines)
+        if not _is_tested(folder, tasks):
             for line in lines:
                 if code := subprocess.run(line, cwd=ROOT, check=False).returncode:
                     raise ValueError(f"{name}: {line[-1]}: training or test ended with {code}")
