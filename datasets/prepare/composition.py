@@ -14,7 +14,7 @@ from datasets.prepare.geometry import Bend, Warp, along_circle
 from datasets.prepare.lettering import Style, draw_colour, draw_style, faint_colour
 from datasets.prepare.pages import draw_ink, draw_page_text, draw_paper, through_paper
 from datasets.prepare.panels import draw_panel
-from datasets.prepare.scene import Region, Scene, SceneWord, clipped, grown, region_of
+from datasets.prepare.scene import Region, Scene, SceneWord, clipped, grown, region_of, slices
 from datasets.prepare.typesetting import LETTER_HEIGHT, Arrangement, Block, Line, Setting
 
 LEAST_HEIGHT, GREATEST_HEIGHT = 8, 200  # pixels of letters; the greatest in pictures of 512 pixels
@@ -259,10 +259,7 @@ class Composer:
         draft = self.draft(self._draw_sign_lines(height), height, pad=between(self.rng, 0.35, 1.0))
         placed = self.place(draft, margin=8) if draft else None
         if placed:
-            left, top, right, bottom = clipped(region_of(placed.warp), self.scene.size)
-            surface = self.scene.clean[top:bottom, left:right]
-            panel = draw_panel(self.rng, surface, bent=placed.warp.bend.kind == "arc")
-            self.scene.add_panel(self.rng, panel, placed.warp)
+            self._add_panel(placed.warp, bent=placed.warp.bend.kind == "arc")
         return placed
 
     def _put_up_ring(self) -> list[Draft]:
@@ -278,11 +275,11 @@ class Composer:
         plate = self._placed(Warp((side, side), Bend(), 1.0, angle), 8) if drafts else None
         if plate is None:
             return []
-        self._add_round_panel(plate)
+        self._add_panel(plate, bent=True)
         within = 2 * (radius - between(self.rng, 0.7, 1.0) * height)
         if within > 12 and coin(self.rng, 0.3):
             disk = Warp((round(within),) * 2, Bend(), 1.0, angle)
-            self._add_round_panel(disk.moved_to(tuple(plate.center)))
+            self._add_panel(disk.moved_to(tuple(plate.center)), bent=True)
         if within > 12 and coin(self.rng, 0.4):
             drafts += self._draw_middle(script, face, height, 0.7 * within, angle)
         moved = [draft.warp.moved_to(tuple(draft.warp.center + plate.center)) for draft in drafts]
@@ -318,10 +315,9 @@ class Composer:
         draft = self._fit(script, rows, setting, (side, side), (angle, (0.0, 0.0), Bend()))
         return [draft] if draft else []
 
-    def _add_round_panel(self, plate: Warp) -> None:
-        left, top, right, bottom = clipped(region_of(plate), self.scene.size)
-        surface = self.scene.clean[top:bottom, left:right]
-        self.scene.add_panel(self.rng, draw_panel(self.rng, surface, bent=True), plate)
+    def _add_panel(self, warp: Warp, bent: bool) -> None:
+        surface = self.scene.clean[slices(clipped(region_of(warp), self.scene.size))]
+        self.scene.add_panel(self.rng, draw_panel(self.rng, surface, bent), warp)
 
     def _draw_sign_lines(self, height: float) -> tuple[str, list[Line]] | None:
         script = self.fonts.draw_script(self.rng)

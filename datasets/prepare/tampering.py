@@ -175,8 +175,8 @@ def _rewritten(
     hole = _hole(word, region, margin)
     erased = erase(patch, hole)
     colour = _photographed_colour(workshop, word, region)
-    style = replace(word.style.plain(), colour=colour, second=colour, texture=0.0, wear=0.0)
-    style = replace(style, rim=word.style.rim)
+    plain = replace(word.style.plain(), rim=word.style.rim)
+    style = replace(plain, colour=colour, second=colour, texture=0.0, wear=0.0)
     if word.style.outline and coin(rng, 0.5):
         style = replace(style, outline=word.style.outline, outline_colour=word.style.outline_colour)
     written, _ = paint(erased, erased, coverage, style)

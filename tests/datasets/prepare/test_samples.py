@@ -68,7 +68,7 @@ def test_mask_covers_every_word(seed: int):
 
 @pytest.mark.parametrize("seed", SEEDS)
 def test_label_covers_what_the_text_has_changed(seed: int):
-    scene = scene_of(seed, Habits(illegible=0.3, empty=0))
+    scene = scene_of(seed, Habits(illegible=0.2, empty=0))
     changed = (scene.clean != scene.image).any(axis=2)
     assert (np.maximum(scene.ink, scene.effects)[changed] > 0).all()
     camera = replace(draw_camera(generator(seed)), defocus=0.5, motion=(0.0, 0.0))
@@ -77,7 +77,7 @@ def test_label_covers_what_the_text_has_changed(seed: int):
     assert (clean == image)[label == 0].all()
     # All but the faintest rim of what changed is labelled, so forcing it equal has hidden nothing.
     strong = cv2.absdiff(scene.clean, scene.image).max(axis=2) > 24
-    assert (label[strong] != 0).sum() >= 0.99 * strong.sum()
+    assert (label[strong] != 0).mean() > 0.99
 
 
 @pytest.mark.parametrize("seed", SEEDS)
