@@ -27,14 +27,14 @@ DEMO_DATA := --data_root $(DEMO)/data --eval_data_cfg_path $(EVAL_CONFIGS) --out
 
 demo: $(READY)  ## run the shipped weights on made pictures and on photographs, draw one page
 	rm -rf $(DEMO) && mkdir -p $(DEMO)/data/TextRemoval/SCUT-EnsText
-	$(BIN)/python -m datasets.prepare.synthesize --output_dir $(DEMO)/data/synthetic \
+	$(BIN)/python -m synthesis.synthesize --output_dir $(DEMO)/data/synthetic \
 		--num_train 0 --num_test 24 --seed 1
 	$(if $(TRIPLETS),cp -r "$(TRIPLETS)" $(DEMO)/data/TextRemoval/SCUT-EnsText/test)
 	$(BIN)/python main.py --eval true --resume pretrained/upocr_nano.safetensors $(DEMO_DATA) \
 		--num_workers 1 --visualize true
-	$(BIN)/python -m eval.contact_sheet $(DEMO_DATA) --num_images 4
+	$(BIN)/python -m tools.contact_sheet $(DEMO_DATA) --num_images 4
 	$(BIN)/python predict.py $(PHOTOS) --task all --output_dir $(DEMO)/photos
-	$(BIN)/python -m eval.gallery --photo_dir $(DEMO)/photos --eval_dir $(DEMO)/eval \
+	$(BIN)/python -m tools.gallery --photo_dir $(DEMO)/photos --eval_dir $(DEMO)/eval \
 		--output $(DEMO)/index.html
 
 test: $(READY)  ## run all tests

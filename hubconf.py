@@ -1,7 +1,7 @@
-"""Entry points of `torch.hub.load`: the model ready for pictures, see `models/predictor.py`."""
+"""Entry points of `torch.hub.load`: the model ready for pictures, see `upocr/predictor.py`."""
 
 from models import VARIANTS
-from models.predictor import Predictor
+from upocr.predictor import Predictor
 
 dependencies = ["torch", "torchvision", "numpy", "cv2", "PIL", "tifffile", "safetensors"]
 

@@ -24,9 +24,7 @@ from models import (
     build_vgg16,
     vgg16_from_state,
 )
-from models.upocr import STRIDE
-from utils import dist
-from utils.checkpoint import (
+from models.checkpoint import (
     IMAGE_SIZE,
     Checkpoint,
     CheckpointError,
@@ -36,6 +34,8 @@ from utils.checkpoint import (
     load_pretrained_encoder,
     save_atomically,
 )
+from models.upocr import STRIDE
+from utils import dist
 from utils.cli import Parser, parse_bool, run
 from utils.files import write_json
 from utils.logger import RunLog, setup_logging

@@ -12,18 +12,18 @@ import torch
 from tqdm import tqdm
 
 from models import TASKS
-from models.predictions import (
+from upocr.inputs import Input, collect_inputs
+from upocr.picture import MAX_PIXELS, Picture, output_suffix, read_pages, write_pictures
+from upocr.predictor import COMPOSITES, DIFFERENCE, MIN_AREA, MODES, THRESHOLD, Predictor
+from upocr.results import (
     RESULTS,
     TamperingDetection,
     TextRemoval,
     TextSegmentation,
     read_results,
 )
-from models.predictor import COMPOSITES, DIFFERENCE, MIN_AREA, MODES, THRESHOLD, Predictor
 from utils.cli import Parser, parse_bool, run
 from utils.files import write_json
-from utils.inputs import Input, collect_inputs
-from utils.picture import MAX_PIXELS, Picture, output_suffix, read_pages, write_pictures
 
 UPOCR = Predictor  # what users import; `models.UPOCR` is the bare network
 

@@ -24,7 +24,7 @@ from benchmarks.measure import (
 )
 from benchmarks.naive import naive_copy
 from models import TASKS, build_upocr
-from models.fold import fold_for_inference
+from models.fast.fold import fold_for_inference
 from models.swin import SwinStage
 from models.upocr import VARIANTS
 from utils.cli import Parser, parse_bool, positive_int, run

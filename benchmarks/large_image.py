@@ -11,7 +11,7 @@ from tqdm import tqdm
 
 from benchmarks.measure import in_fresh_process, peak_gib
 from models import TASKS
-from models.predictor import Predictor
+from upocr.predictor import Predictor
 from utils.cli import Parser, positive_int, run
 
 

@@ -10,8 +10,8 @@ from tqdm import tqdm
 
 from benchmarks.measure import synthetic_configs
 from datasets import build_dataset
-from models.predictor import Predictor
-from utils import tiling
+from upocr import tiling
+from upocr.predictor import Predictor
 from utils.cli import Parser, run
 
 ZONES = ("borders", "inside")

@@ -15,7 +15,7 @@ from vectors import TESTS, reference_parameter
 import main
 from engine import task_gap
 from models import TASKS
-from utils.checkpoint import build_from_checkpoint, load_checkpoint
+from models.checkpoint import build_from_checkpoint, load_checkpoint
 
 REMOVAL = "TextRemoval/SCUT-EnsText"
 

@@ -20,7 +20,7 @@ from safetensors.torch import save_file
 
 import predict
 from models import TASKS, build_upocr
-from utils.checkpoint import save_atomically
+from models.checkpoint import save_atomically
 
 ROOT = Path(__file__).resolve().parent.parent
 

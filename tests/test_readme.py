@@ -9,10 +9,11 @@ from small_run import ROOT
 import main
 import predict
 from benchmarks import ablations, data, inference, large_image, memory, profile, seams, training
-from datasets.prepare import check, scut_enstext, synthesize
-from eval import baselines, contact_sheet, false_alarms, gallery, text_masks
-from eval.text_removal import evaluation, inpainting
-from utils import export
+from datasets.check import check
+from datasets.prepare import scut_enstext
+from eval.text_removal import evaluation
+from synthesis import synthesize
+from tools import baselines, contact_sheet, export, false_alarms, gallery, inpainting, text_masks
 
 DOCUMENTS = [
     (ROOT / name).read_text(encoding="utf-8")
@@ -23,16 +24,16 @@ PARSERS = {
     "main.py": main.build_parser,
     "predict.py": predict.build_parser,
     "eval/text_removal/evaluation.py": evaluation.build_parser,
-    "eval.baselines": baselines.build_parser,
-    "eval.contact_sheet": contact_sheet.build_parser,
-    "eval.false_alarms": false_alarms.build_parser,
-    "eval.gallery": gallery.build_parser,
-    "eval.text_removal.inpainting": inpainting.build_parser,
-    "eval.text_masks": text_masks.build_parser,
-    "datasets.prepare.check": check.build_parser,
+    "tools.baselines": baselines.build_parser,
+    "tools.contact_sheet": contact_sheet.build_parser,
+    "tools.false_alarms": false_alarms.build_parser,
+    "tools.gallery": gallery.build_parser,
+    "tools.inpainting": inpainting.build_parser,
+    "tools.text_masks": text_masks.build_parser,
+    "datasets.check.check": check.build_parser,
     "datasets.prepare.scut_enstext": scut_enstext.build_parser,
-    "datasets.prepare.synthesize": synthesize.build_parser,
-    "utils.export": export.build_parser,
+    "synthesis.synthesize": synthesize.build_parser,
+    "tools.export": export.build_parser,
     "benchmarks.ablations": ablations.build_parser,
     "benchmarks.data": data.build_parser,
     "benchmarks.inference": inference.build_parser,

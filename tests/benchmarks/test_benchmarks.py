@@ -22,8 +22,8 @@ from models import TASKS, build_upocr
 from models.criterion import build_criterion
 from models.vgg import build_vgg16
 from predict import UPOCR
+from upocr.tiling import ramp_of
 from utils.files import read_json, write_json
-from utils.tiling import ramp_of
 
 REMOVAL = "TextRemoval/SCUT-EnsText"
 

@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 
 from datasets import build_dataset
-from datasets.prepare.check import check
-from datasets.prepare.discovery import find_datasets
+from datasets.check.check import check
+from datasets.check.discovery import find_datasets
 from utils.image import write_png
 
 TASKS = {

@@ -6,7 +6,7 @@ import torch
 from vectors import reference_input, reference_parameter
 
 from models import build_upocr
-from utils.checkpoint import load_pretrained_encoder
+from models.checkpoint import load_pretrained_encoder
 
 SIZE = 512  # pixels; the maps of the stages have sides 128, 64, 32, 16
 

@@ -1,0 +1,72 @@
+"""Command: what predict.py has called text, and tampered, in pictures that have none of it."""
+
+import argparse
+from pathlib import Path
+
+from upocr.results import RESULTS, read_results
+from utils.cli import Parser, run
+from utils.files import write_json
+
+NEEDED = ("text_segmentation", "tampered_text_detection")
+
+
+def shares(folder: Path) -> dict[str, dict]:
+    """`pictures`: by input, and `together`: of all pixels; shares from 0 to 1.
+
+    `text`: of the picture that was segmented as text; `tampered`: of the text that was detected as
+    tampered, 0 without any. Raises ValueError where a task was not done or a picture failed.
+    """
+    areas = {}
+    for record in read_results(folder / RESULTS):
+        if "error" in record:
+            raise ValueError(f"{folder / RESULTS}: {record['error']}")
+        for page in record["pages"]:
+            several = f" {page['page']}" if len(record["pages"]) > 1 else ""
+            areas[record["input"] + several] = _areas(folder, page)
+    if not areas:
+        raise ValueError(f"{folder / RESULTS}: no finished picture")
+    total = [sum(column) for column in zip(*areas.values(), strict=True)]
+    return {
+        "pictures": {name: _shares(*each) for name, each in areas.items()},
+        "together": _shares(*total),
+    }
+
+
+def _areas(folder: Path, page: dict) -> tuple[int, ...]:
+    """Pixels of the picture, of segmented text, of detected text and of its tampered part."""
+    missing = [task for task in NEEDED if task not in page]
+    if missing:
+        raise ValueError(f"{folder}: {page['page']} lacks {missing[0]}, run --task all")
+    segmented, detected = (page[task] for task in NEEDED)
+    pixels = page["width"] * page["height"]
+    return pixels, segmented["text_area"], detected["text_area"], detected["tampered_area"]
+
+
+def _shares(pixels: int, text: int, found: int, tampered: int) -> dict[str, float]:
+    return {"text": text / pixels, "tampered": tampered / found if found else 0.0}
+
+
+def build_parser() -> argparse.ArgumentParser:
+    """Options of the command."""
+    parser = Parser(description=__doc__, formatter_class=argparse.ArgumentDefaultsHelpFormatter)
+    add = parser.add_argument
+    add("photo_dir", type=Path, help="--output_dir of predict.py --task all")
+    add("--json", type=Path, help="also write the shares to this file")
+    return parser
+
+
+def main() -> None:
+    """Print a line a picture, and all together."""
+    args = build_parser().parse_args()
+    found = shares(args.photo_dir)
+    for name, share in (found["pictures"] | {"together": found["together"]}).items():
+        print(
+            f"{name:<32}  text {share['text']:7.3%} of the picture  "
+            f"tampered {share['tampered']:7.2%} of the text"
+        )
+    if args.json:
+        write_json(args.json, found)
+
+
+if __name__ == "__main__":
+    run(main)
