@@ -10,6 +10,7 @@ from torch import Tensor, nn
 from tqdm import tqdm
 
 from models import TASKS
+from utils.batch import Batch
 from utils.dist import (
     all_reduce_sum,
     autocast,
@@ -74,7 +75,8 @@ def train_one_epoch(
         images, labels, masks = (to_device(batch[k], device) for k in ("images", "labels", "masks"))
         with autocast(device, amp_dtype):
             outputs = model(images, batch["tasks"])
-            total, terms = criterion(outputs, images, labels, masks, batch["tasks"])
+            scored = Batch(images, labels, masks, list(batch["tasks"]), list(batch["tasks"]))
+            total, terms = criterion(outputs, scored)
         norm = optimizer_step(total, optimizer, scaler, model.parameters(), clip_max_norm)
         window.add(step, {"total": total.detach(), "grad_norm": norm.detach(), **terms})
         if (step + 1) % print_freq == 0 or step + 1 == iterations:

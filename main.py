@@ -17,8 +17,8 @@ from eval import build_evaluator
 from eval.records import METRICS, read_metrics
 from models import (
     TASKS,
-    UPOCR,
     VARIANTS,
+    UPOCRNetwork,
     build_criterion,
     build_upocr,
     build_vgg16,
@@ -34,6 +34,7 @@ from models.checkpoint import (
     load_pretrained_encoder,
     save_atomically,
 )
+from models.fast import checkpoint_blocks, for_training
 from models.upocr import STRIDE
 from utils import dist
 from utils.cli import Parser, parse_bool, run
@@ -310,7 +311,7 @@ def resolve_architecture(args: argparse.Namespace, weights: Checkpoint | None) -
     return weights.architecture | chosen
 
 
-def build_model(args: argparse.Namespace, weights: Checkpoint | None) -> UPOCR:
+def build_model(args: argparse.Namespace, weights: Checkpoint | None) -> UPOCRNetwork:
     """The model with the weights that the command line names."""
     architecture = resolve_architecture(args, weights)
     if weights is not None:
@@ -325,7 +326,8 @@ def build_model(args: argparse.Namespace, weights: Checkpoint | None) -> UPOCR:
     if not args.task_prompts:
         model.task_prompt.silence()
     everywhere = args.swin_use_checkpoint
-    model.set_grad_checkpointing(
+    checkpoint_blocks(
+        model,
         encoder=everywhere or args.swin_enc_use_checkpoint,
         decoder=everywhere or args.swin_dec_use_checkpoint,
     )
@@ -348,8 +350,8 @@ def build_training_criterion(args: argparse.Namespace, *files: Checkpoint | None
         for file in files:
             if file is not None and file.vgg16:
                 vgg16 = vgg16_from_state(file.vgg16, str(file.path))
-                return build_criterion(vgg16, task_weights)
-    return build_criterion(build_vgg16(args.vgg16_weights), task_weights)
+                return build_criterion(TASKS, vgg16, task_weights)
+    return build_criterion(TASKS, build_vgg16(args.vgg16_weights), task_weights)
 
 
 class Trainer:
@@ -377,7 +379,7 @@ class Trainer:
         )
         pretrained = load_checkpoint(args.pretrained_model) if args.pretrained_model else None
         torch.manual_seed(args.seed)  # the same weights in every process
-        self.model = build_model(args, resume or pretrained).to(device)
+        self.model = for_training(build_model(args, resume or pretrained).to(device))
         self.criterion = build_training_criterion(args, resume, pretrained).to(device)
         self.amp_dtype = mixed_precision(args, device)
         self.optimizer = build_optimizer(
@@ -559,7 +561,7 @@ def _datasets(args: argparse.Namespace, configs: list[str], image_size: int) -> 
 
 def run_evaluation(
     args: argparse.Namespace,
-    model: UPOCR,
+    model: UPOCRNetwork,
     dataset: TextDataset,
     output_dir: Path,
     device: torch.device,
