@@ -1,11 +1,12 @@
 """A model made fast for inference."""
 
 import copy
+from collections.abc import Callable, Iterable
 
 import torch
 from torch import nn
 
-from models.decoder import Decoder, LateralConnection
+from models.decoder import Decoder
 from models.fast.block import InferenceBlock
 from models.fast.decoder import SequentialDecoder
 from models.fast.folded_attention import FoldedAttention
@@ -13,15 +14,15 @@ from models.fast.lateral import FoldedLateral
 from models.fast.swap import swap
 from models.swin import SwinBlock
 from models.upocr import UPOCRNetwork
+from utils.registry import Registry
 
-INFERENCE_SWAPS = ("laterals", "attention", "blocks", "decoder")
+# Each changes a model, given the type of its matrix products.
+INFERENCE_SWAPS: Registry[Callable[[UPOCRNetwork, torch.dtype], None]] = Registry("swap")
 
 
 @torch.no_grad()
 def for_inference(
-    model: UPOCRNetwork,
-    dtype: torch.dtype = torch.float32,
-    swaps: tuple[str, ...] = INFERENCE_SWAPS,
+    model: UPOCRNetwork, dtype: torch.dtype = torch.float32, swaps: Iterable[str] = INFERENCE_SWAPS
 ) -> UPOCRNetwork:
     """A copy of the model in evaluation mode, for prediction alone.
 
@@ -31,23 +32,36 @@ def for_inference(
         model: stays as it is.
         dtype: of the weights of matrix products, for use under an autocast of the same type, which
             then has nothing left to convert. The rest, such as normalisation, stays in float32.
-        swaps: which parts to make fast, of `INFERENCE_SWAPS`.
+        swaps: names of the parts to make fast.
     """
     fast = copy.deepcopy(model).eval().requires_grad_(False)
-    if "laterals" in swaps:
-        laterals = fast.decoder.lateral_connection_list
-        for index, lateral in enumerate(laterals):
-            assert isinstance(lateral, LateralConnection)
-            laterals[index] = FoldedLateral(lateral)
-    if "attention" in swaps:
-        for module in fast.modules():
-            if isinstance(module, SwinBlock):
-                module.attn = FoldedAttention(module.attn, dtype)
-    if "blocks" in swaps:
-        swap(fast, {SwinBlock: InferenceBlock})
-    if "decoder" in swaps:
-        swap(fast, {Decoder: SequentialDecoder})
+    for name in swaps:
+        INFERENCE_SWAPS[name](fast, dtype)
     for module in fast.modules():
         if isinstance(module, nn.Linear | nn.Conv2d | FoldedLateral):
             module.to(dtype)
     return fast
+
+
+@INFERENCE_SWAPS.register("laterals")
+def _fold_laterals(model: UPOCRNetwork, dtype: torch.dtype) -> None:
+    laterals = model.decoder.lateral_connection_list
+    for index, lateral in enumerate(laterals):
+        laterals[index] = FoldedLateral(lateral)
+
+
+@INFERENCE_SWAPS.register("attention")
+def _fold_attention(model: UPOCRNetwork, dtype: torch.dtype) -> None:
+    for module in model.modules():
+        if isinstance(module, SwinBlock):
+            module.attn = FoldedAttention(module.attn, dtype)
+
+
+@INFERENCE_SWAPS.register("blocks")
+def _swap_blocks(model: UPOCRNetwork, dtype: torch.dtype) -> None:
+    swap(model, SwinBlock, InferenceBlock)
+
+
+@INFERENCE_SWAPS.register("decoder")
+def _swap_decoder(model: UPOCRNetwork, dtype: torch.dtype) -> None:
+    swap(model, Decoder, SequentialDecoder)

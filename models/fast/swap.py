@@ -1,6 +1,5 @@
-"""Swapping modules of a built model for faster ones with the same parameters."""
+"""Swapping modules of a built model for faster ones that hold the same parameters."""
 
-from collections.abc import Mapping
 from typing import TypeVar
 
 from torch import nn
@@ -8,16 +7,15 @@ from torch import nn
 M = TypeVar("M", bound=nn.Module)
 
 
-def swap(model: nn.Module, classes: Mapping[type[nn.Module], type[nn.Module]]) -> None:
-    """Replace every submodule of the given classes by one of a faster subclass, in place.
+def swap(model: nn.Module, usual: type[nn.Module], fast: type[nn.Module]) -> None:
+    """Replace every `usual` inside the model by a `fast`, a subclass of it, in place.
 
     Parameters, their names and their order stay.
     """
     for parent in list(model.modules()):
         for name, child in list(parent.named_children()):
-            for usual, fast in classes.items():
-                if isinstance(child, usual):
-                    setattr(parent, name, adopt(fast, child))
+            if isinstance(child, usual):
+                setattr(parent, name, adopt(fast, child))
 
 
 def adopt(fast: type[M], module: nn.Module) -> M:
