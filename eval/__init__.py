@@ -9,7 +9,7 @@ from torch import Tensor
 from eval.tampered_text_detection import TamperedTextDetectionEvaluator
 from eval.text_removal import TextRemovalEvaluator
 from eval.text_segmentation import TextSegmentationEvaluator
-from models.prompt import TASKS
+from tasks import OFFICIAL_TASKS as TASKS
 
 __all__ = ["Evaluator", "build_evaluator"]
 
