@@ -13,7 +13,7 @@ from torch import nn
 
 from datasets import MultiTaskLoader, TextDataset, build_dataset, evaluation_loader
 from engine import DivergenceError, evaluate, train_one_epoch
-from eval import build_evaluator
+from eval import EvaluationOptions, build_evaluator
 from eval.records import METRICS, read_metrics
 from models import (
     TASKS,
@@ -432,7 +432,7 @@ class Trainer:
         args = self.args
         if self.start_epoch >= args.epochs:
             logger.info("%s has all %d epochs already", args.resume, args.epochs)
-        batches = iter(self.loader)
+        batches = map(vars, self.loader)
         for epoch in range(self.start_epoch, args.epochs):
             schedule = (args.lr, args.min_lr, args.warmup_epochs, args.warmup_min_lr)
             set_lr(self.optimizer, learning_rate(epoch, args.epochs, *schedule))
@@ -569,9 +569,8 @@ def run_evaluation(
     loader = evaluation_loader(
         dataset, args.eval_batch_size, _num_workers(args), dist.rank(), dist.world_size()
     )
-    evaluator = build_evaluator(
-        dataset.task, dataset.name, output_dir, args.visualize, args.textseg_conf_thres
-    )
+    options = EvaluationOptions(args.visualize, args.textseg_conf_thres)
+    evaluator = build_evaluator(dataset.task, dataset.name, output_dir, options)
     found = evaluate(
         model, loader, evaluator, device=device, amp_dtype=amp_dtype, num_images=len(dataset)
     )
