@@ -3,7 +3,7 @@
 from pathlib import Path
 from typing import Any
 
-from models import TASKS
+from tasks import TASKS
 from utils.files import read_json
 
 METRICS = "metrics.json"

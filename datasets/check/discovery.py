@@ -6,9 +6,9 @@ from pathlib import Path
 
 import yaml
 
-from datasets.base import list_files
 from datasets.check.inspection import FOLDER_VALUES, TEXTSEG_VALUES, Entry
 from datasets.config import DATASETS
+from datasets.files import list_files
 from datasets.scut_enstext import existing_spelling
 from datasets.tampered_ic13 import TamperedIC13
 from datasets.textseg import TextSeg

@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 from PIL import Image
 
-from datasets.tampered_ic13 import GENUINE, TAMPERED, read_boxes
+from datasets.boxes import read_boxes
 from utils.image import read_grey, read_rgb
 
 TEXTSEG_VALUES = (0, 100, 200, 255)
@@ -143,7 +143,7 @@ def _detection(report: Report, entry: Entry) -> None:
     for box in boxes:
         _check_box(report, entry.label, box)
     kinds = [kind for *_, kind in boxes]
-    report.classes = {"genuine": kinds.count(GENUINE), "tampered": kinds.count(TAMPERED)}
+    report.classes = {"genuine": kinds.count(1), "tampered": kinds.count(2)}
     if report.size:
         report.text = _covered(boxes, report.size)
 

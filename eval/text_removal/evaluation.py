@@ -9,7 +9,7 @@ from pathlib import Path
 # Run as a script, Python looks for modules in this folder only; also in the worker processes.
 sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
 
-from datasets.base import list_files
+from datasets.files import list_files
 from eval.text_removal.fid import frechet_inception_distance
 from eval.text_removal.scores import PAPER, PROTOCOL, STRICT, PairScore, average_scores, score_pair
 from utils.cli import Parser, parse_bool, run
