@@ -10,6 +10,19 @@ from vectors import REFERENCE, TINY, fill_by_name
 
 import main
 from models import UPOCRNetwork, build_upocr
+from synthesis.text import fonts
+
+
+@pytest.fixture(scope="session", autouse=True)
+def no_system_fonts():
+    """Tests bring their fonts: looking for those of the machine fails, whatever it has."""
+
+    def refuse() -> None:
+        raise RuntimeError("a test looks for the fonts of this machine, pass it a folder of fonts")
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(fonts, "system_font_folders", refuse)
+        yield
 
 
 @pytest.fixture(scope="session")
