@@ -14,6 +14,7 @@ RESOURCES = ".rcc"  # Qt resource files; photographs lie in them as they are
 SIGNATURES = (b"\xff\xd8\xff", b"RIFF")  # JPEG, WebP
 SHORTEST_SIDE, LONGEST_SIDE = 400, 1600  # pixels
 QUALITY = 95
+FLAT = 2.0  # grey levels, standard deviation; what varies less is a plain surface
 TWIN_DISTANCE = 6.0  # grey levels between 16 x 16 thumbnails; packages ship several sizes
 
 # Drawings, thumbnails and screenshots rather than photographs or paintings.
@@ -61,29 +62,32 @@ def _thumbnail(picture: Image.Image) -> np.ndarray:
     return np.asarray(picture.convert("L").resize((16, 16), Image.Resampling.BOX), np.float32)
 
 
+def distinct(found: Iterator[tuple[str, Image.Image]]) -> Iterator[tuple[str, Image.Image]]:
+    """Those large enough and opaque, as RGB, of which none is another one at a different size."""
+    thumbnails: list[np.ndarray] = []
+    for name, picture in found:
+        if min(picture.size) < SHORTEST_SIDE or picture.mode in ("RGBA", "LA", "P"):
+            continue
+        upright = ImageOps.exif_transpose(picture).convert("RGB")
+        thumbnail = _thumbnail(upright)
+        twin = any(np.abs(thumbnail - other).mean() < TWIN_DISTANCE for other in thumbnails)
+        if not twin and thumbnail.std() >= FLAT:
+            thumbnails.append(thumbnail)
+            yield name, upright
+
+
 def collect(folder: Path, output_dir: Path, excluded: set[str]) -> list[str]:
     """Write every distinct picture of sufficient size as JPEG; returns their names."""
     output_dir.mkdir(parents=True, exist_ok=True)
-    thumbnails: list[np.ndarray] = []
     seen: Counter[str] = Counter()
     names: list[str] = []
-    for name, picture in pictures(folder):
-        if min(picture.size) < SHORTEST_SIDE or picture.mode in ("RGBA", "LA", "P"):
-            continue
-        picture = ImageOps.exif_transpose(picture).convert("RGB")
-        thumbnail = _thumbnail(picture)
-        twin = any(np.abs(thumbnail - other).mean() < TWIN_DISTANCE for other in thumbnails)
-        if twin or thumbnail.std() < 2:
-            continue
-        thumbnails.append(thumbnail)
-        seen[name] += 1
-        if seen[name] > 1:
-            name = f"{name}-{seen[name]}"
-        if name in excluded:
-            continue
-        picture.thumbnail((LONGEST_SIDE, LONGEST_SIDE))
-        picture.save(output_dir / f"{name}.jpg", quality=QUALITY)
-        names.append(name)
+    for title, picture in distinct(pictures(folder)):
+        seen[title] += 1
+        name = title if seen[title] == 1 else f"{title}-{seen[title]}"
+        if name not in excluded:
+            picture.thumbnail((LONGEST_SIDE, LONGEST_SIDE))
+            picture.save(output_dir / f"{name}.jpg", quality=QUALITY)
+            names.append(name)
     return names
 
 

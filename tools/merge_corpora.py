@@ -1,4 +1,4 @@
-"""Command: several synthetic corpora as one, by hard links; images keep the name of their corpus."""
+"""Command: several synthetic corpora as one, by hard links; names carry that of their corpus."""
 
 import argparse
 import json

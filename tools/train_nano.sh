@@ -254,9 +254,8 @@ large_part() {
 
 finished() { [[ -e $WORK/$1/$(printf 'checkpoint_%04d.pth' "$2") ]]; }
 
-start() { # start COMMAND...: in the background; its process is $training
-  "$@" &
-  training=$!
+remember() { # remember PROCESS: as the training that runs in the background
+  training=$1
   echo "$training" >"$WORK/training.pid"
 }
 
@@ -278,12 +277,14 @@ train() {
   shard "$first" "$first" "$SHARD_SAMPLES" 512
   merge synthetic "$SMALL"
   if ! finished run_256 "$EPOCHS"; then
-    start fast_part
+    fast_part &
+    remember $!
     small_shards
     if [[ $(complete_shards "$SMALL" | wc -l) -ne $(wc -w <"$WORK/data/synthetic/.corpora") ]]; then
       stop_after_checkpoint "$WORK/run_256"
       merge synthetic "$SMALL"
-      start fast_part
+      fast_part &
+      remember $!
     fi
     large_shard
     wait "$training"
@@ -292,7 +293,8 @@ train() {
   merge synthetic "$SMALL"
   merge synthetic_large "$LARGE"
   if ! finished run_512 "$LARGE_EPOCHS"; then
-    start large_part
+    large_part &
+    remember $!
     wait "$training"
   fi
   training=
@@ -310,33 +312,26 @@ export_weights() {
 
 # --- Start ----------------------------------------------------------------------------------------
 
-usage() {
+usage() { # the header of this file
   sed -n '2,/^$/s/^# \{0,1\}//p' "${BASH_SOURCE[0]}"
   exit 2
 }
 
-[[ $# -ge 1 && $1 != -* ]] || usage
-mkdir -p "$1"
-WORK=$(cd "$1" && pwd)
-MATERIALS=$WORK/materials
-readonly WORK MATERIALS
-shift
-mkdir -p "$WORK/data/shards"
-
-exec 9>"$WORK/.lock"
-flock --nonblock 9 || {
-  echo "$WORK: another copy of this script is running there" >&2
-  exit 2
+lock() { # one copy per work folder; processes below inherit the lock
+  exec 9>"$WORK/.lock"
+  flock --nonblock 9 || {
+    echo "$WORK: another copy of this script, or its training, is running there" >&2
+    exit 2
+  }
 }
 
-renice -n 19 -p $$ >/dev/null
-chrt --idle --pid 0 $$ || echo "no SCHED_IDLE here: running with nice 19 only" >&2
-export OMP_NUM_THREADS=$((GPUS > 0 ? 4 : 1)) TORCHINDUCTOR_CACHE_DIR=$WORK/compiled
-echo $$ >"$WORK/script.pid"
+yield_to_others() {
+  renice -n 19 -p $$ >/dev/null
+  chrt --idle --pid 0 $$ || echo "no SCHED_IDLE here: running with nice 19 only" >&2
+  export OMP_NUM_THREADS=$((GPUS > 0 ? 4 : 1))
+}
 
-training=
-synthesis=
-deadline=
+# shellcheck disable=SC2317 # called by the trap
 stop_all() { # ends everything that was started below; the exit status stays
   local leader
   trap - EXIT TERM INT
@@ -345,20 +340,39 @@ stop_all() { # ends everything that was started below; the exit status stays
   done
   wait || true
 }
-trap stop_all EXIT
-trap 'echo "stopped; the same command continues"; exit 143' TERM INT
 
-if [[ -n $HOURS ]]; then
-  setsid bash -c "sleep ${HOURS}h && kill -TERM $$" 9>&- &
-  deadline=$!
-fi
+main() {
+  local stage
+  [[ $# -ge 1 && $1 != -* ]] || usage
+  mkdir -p "$1/data/shards"
+  WORK=$(cd "$1" && pwd)
+  MATERIALS=$WORK/materials
+  readonly WORK MATERIALS
+  shift
+  [[ $# -gt 0 ]] || set -- materials train export
 
-stages=("$@")
-[[ ${#stages[@]} -gt 0 ]] || stages=(materials train export)
-for stage in "${stages[@]}"; do
-  case $stage in
-    materials | corpora | train) "$stage" ;;
-    export) export_weights ;;
-    *) usage ;;
-  esac
-done
+  lock
+  yield_to_others
+  export TORCHINDUCTOR_CACHE_DIR=$WORK/compiled # compiled code survives a restart
+  echo $$ >"$WORK/script.pid"
+  training='' synthesis='' deadline=''
+  trap stop_all EXIT
+  trap 'echo "stopped; the same command continues"; exit 143' TERM INT
+  if [[ -n $HOURS ]]; then
+    setsid bash -c "sleep ${HOURS}h && kill -TERM $$" 9>&- &
+    deadline=$!
+  fi
+
+  for stage in "$@"; do
+    case $stage in
+      materials) materials ;;
+      corpora) corpora ;;
+      train) train ;;
+      export) export_weights ;;
+      *) usage ;;
+    esac
+  done
+}
+
+# On one line: bash reads a script while it runs it, and this file may change during a long training.
+main "$@"; exit
