@@ -14,8 +14,14 @@
 #                 newest checkpoint in the work folder, else from WEIGHTS
 #     export      mean of the last checkpoints as WORK_FOLDER/upocr_nano.safetensors
 #
-# Without a stage all of them run. Training starts as soon as the first shard is there; the other
+# Without a stage the first four run. Training starts as soon as the first shard is there; the other
 # shards are synthesized beside it, and training then restarts once with all of them.
+#
+# For a copy that is running:
+#
+#     pause, continue   freeze and thaw it, for measurements beside it. After a pause of more than 25
+#                 minutes its processes may give each other up; start it again then
+#     stop        end it, as SIGTERM does
 #
 # Every process runs at idle priority (SCHED_IDLE and nice 19) and yields to all other work.
 # SIGTERM or SIGINT stops everything; at most EPOCH_STEPS steps are lost. Start the same command
@@ -325,6 +331,20 @@ lock() { # one copy per work folder; processes below inherit the lock
   }
 }
 
+signal_running() { # signal_running SIGNAL: to the running copy and everything below it
+  local tree=() level
+  if flock --nonblock "$WORK/.lock" true; then
+    echo "$WORK: nothing is running there" >&2
+    exit 2
+  fi
+  mapfile -t level <"$WORK/script.pid"
+  while [[ ${#level[@]} -gt 0 ]]; do
+    tree+=("${level[@]}")
+    mapfile -t level < <(IFS=, && pgrep -P "${level[*]}")
+  done
+  kill "-$1" "${tree[@]}"
+}
+
 yield_to_others() {
   renice -n 19 -p $$ >/dev/null
   chrt --idle --pid 0 $$ || echo "no SCHED_IDLE here: running with nice 19 only" >&2
@@ -351,6 +371,11 @@ main() {
   shift
   [[ $# -gt 0 ]] || set -- materials train export
 
+  case $1 in
+    pause) signal_running STOP && exit ;;
+    continue) signal_running CONT && exit ;;
+    stop) kill -TERM "$(cat "$WORK/script.pid")" && exit ;;
+  esac
   lock
   yield_to_others
   export TORCHINDUCTOR_CACHE_DIR=$WORK/compiled # compiled code survives a restart
