@@ -12,10 +12,8 @@ from small_run import ROOT
 
 from utils.image import write_png
 
-PATHS = sorted(
-    [*ROOT.glob("*.md"), *ROOT.glob("docs/*.md")]
-    + [ROOT / "benchmarks/README.md", ROOT / "pretrained/MODEL_CARD.md"]
-)
+FOLDERS = ("", "docs", "benchmarks", "pretrained")
+PATHS = [path for folder in FOLDERS for path in sorted((ROOT / folder).glob("*.md"))]
 DOCUMENTS = {str(path.relative_to(ROOT)): path.read_text(encoding="utf-8") for path in PATHS}
 README_LINES, LINE_LENGTH = 200, 120
 PROGRAMS = {
