@@ -119,7 +119,7 @@ def test_an_interrupted_test_of_the_ablations_is_made_again(tmp_path, monkeypatc
         return SimpleNamespace(returncode=2 * (len(seen) % 2 == 0))
 
     monkeypatch.setattr(ablations.subprocess, "run", interrupted)
-    for steps, message in ((50, "evaluation"), (50, "evaluation"), (100, "other")):
+    for steps, message in ((50, "exit code"), (50, "exit code"), (100, "other")):
         options = ["--output_dir", str(tmp_path), "--steps", str(steps)]
         monkeypatch.setattr("sys.argv", ["ablations", *options])
         with pytest.raises(ValueError, match=message):
