@@ -9,7 +9,7 @@ from small_run import ROOT
 import main
 import predict
 from benchmarks import ablations, data, inference, large_image, memory, profile, seams, training
-from datasets.check import check
+from datasets.check import __main__ as check
 from datasets.prepare import scut_enstext
 from eval.text_removal import evaluation
 from synthesis import synthesize
@@ -30,7 +30,7 @@ PARSERS = {
     "tools.gallery": gallery.build_parser,
     "tools.inpainting": inpainting.build_parser,
     "tools.text_masks": text_masks.build_parser,
-    "datasets.check.check": check.build_parser,
+    "datasets.check": check.build_parser,
     "datasets.prepare.scut_enstext": scut_enstext.build_parser,
     "synthesis.synthesize": synthesize.build_parser,
     "tools.export": export.build_parser,
