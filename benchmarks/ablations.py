@@ -8,7 +8,7 @@ from typing import Any
 from benchmarks.measure import SYNTHETIC, report, synthetic_configs, write_json
 from eval.records import METRICS, figure, read_metrics
 from models import TASKS
-from models.upocr import VARIANTS
+from models.build import VARIANTS
 from utils import files
 from utils.cli import Parser, positive_int, run
 

@@ -24,9 +24,9 @@ from benchmarks.measure import (
 )
 from benchmarks.naive import naive_copy
 from models import TASKS, build_upocr
-from models.fast.fold import fold_for_inference
+from models.build import VARIANTS
+from models.fast import for_inference
 from models.swin import SwinStage
-from models.upocr import VARIANTS
 from utils.cli import Parser, parse_bool, positive_int, run
 
 NAIVE = "naive, eager"
@@ -69,7 +69,7 @@ def make_call(
     """Inference of one image with new weights: naive, or as `Predictor` does it."""
     torch.manual_seed(0)
     model = build_upocr(variant, scratch_init=True).eval()
-    network: nn.Module = naive_copy(model) if naive else fold_for_inference(model, dtype)
+    network: nn.Module = naive_copy(model) if naive else for_inference(model, dtype)
     if compiled:
         network = torch.compile(network)
     image = torch.rand(1, 3, side, side)

@@ -14,9 +14,10 @@ from torch.autograd.graph import saved_tensors_hooks
 
 from benchmarks.measure import DTYPES, report, write_json
 from models import TASKS, build_upocr
+from models.build import VARIANTS
 from models.criterion import MultiTaskCriterion, build_criterion
 from models.swin import SwinBlock
-from models.upocr import UPOCR, VARIANTS
+from models.upocr import UPOCRNetwork
 from models.vgg import build_vgg16
 from utils.cli import Parser, positive_int, run
 
@@ -56,7 +57,7 @@ class SavedTensors:
 
 
 def saved_bytes(
-    model: UPOCR,
+    model: UPOCRNetwork,
     criterion: MultiTaskCriterion,
     batch_size: int,
     side: int,
@@ -94,7 +95,9 @@ def without_contents(module: nn.Module, mode: FakeTensorMode) -> nn.Module:
     return module
 
 
-def _largest_block(model: UPOCR, images: Tensor, tasks: list[str], known: list[Tensor]) -> int:
+def _largest_block(
+    model: UPOCRNetwork, images: Tensor, tasks: list[str], known: list[Tensor]
+) -> int:
     sizes = []
 
     def count(block: SwinBlock, inputs: tuple[Tensor]) -> None:

@@ -13,7 +13,7 @@ from torch.utils.flop_counter import FlopCounterMode
 from benchmarks.inference import make_call
 from benchmarks.measure import DTYPES, print_machine, report, write_json
 from benchmarks.training import make_step, random_batches
-from models.upocr import VARIANTS
+from models.build import VARIANTS
 from utils.cli import Parser, positive_int, run
 
 # Part -> what the names of its operators begin with. The first part that fits an operator, or one

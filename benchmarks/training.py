@@ -21,8 +21,8 @@ from benchmarks.naive import naive_copy
 from datasets import MultiTaskLoader, build_dataset
 from engine import to_device
 from models import TASKS, build_upocr
+from models.build import VARIANTS
 from models.criterion import build_criterion
-from models.upocr import VARIANTS
 from models.vgg import build_vgg16
 from utils.cli import Parser, parse_bool, positive_int, run
 from utils.memory import keep_freed_memory

@@ -14,8 +14,8 @@ from PIL import Image
 from torch import Tensor, nn
 
 from models.checkpoint import IMAGE_SIZE, build_from_checkpoint, load_checkpoint
-from models.fast.fold import fold_for_inference
-from models.prompt import TASKS
+from models.fast import for_inference
+from tasks import OFFICIAL_TASKS as TASKS
 from upocr.picture import MAX_PIXELS, Picture, as_picture, blend
 from upocr.regions import find_regions
 from upocr.results import TamperingDetection, TextRemoval, TextSegmentation
@@ -123,7 +123,7 @@ class Predictor:
         precision = dist.inference_dtype(target, dtype)
         checkpoint = load_checkpoint(find_weights(weights))
         model = build_from_checkpoint(checkpoint)
-        network = fold_for_inference(model, precision or torch.float32).to(target)
+        network = for_inference(model, precision or torch.float32).to(target)
         if compile:
             network = torch.compile(network)
         side = checkpoint.image_size if window is None else window
