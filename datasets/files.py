@@ -51,9 +51,9 @@ class Folder:
             stem.removesuffix(ending): path for stem, path in files.items() if stem.endswith(ending)
         }
 
-    def missing(self, name: str, image: Path) -> str:
-        """One line for `image`, whose sample `name` has no file in this folder."""
-        return f"{image}: no file {name}{self.ending}.* in {self.path}"
+    def missing(self, name: str) -> str:
+        """The message for a sample without a file in this folder."""
+        return f"no file {name}{self.ending}.* in {self.path}"
 
 
 def list_files(folder: Path, suffixes: Sequence[str] = SUFFIXES) -> dict[str, Path]:
@@ -101,7 +101,7 @@ def pair_files(
             raise ValueError(f"{source}: no image {name}.* in {folders['image'].path}")
         for field, paths in files.items():
             if name not in paths:
-                raise ValueError(folders[field].missing(name, images[name]))
+                raise ValueError(f"{images[name]}: {folders[field].missing(name)}")
         items.append(Item(name, images[name], **{field: files[field][name] for field in files}))
     return items
 
