@@ -33,6 +33,7 @@ from models.checkpoint import (
 )
 from models.criterion import needs_vgg16
 from models.fast import checkpoint_blocks, for_inference, for_training
+from models.vgg import VGG16Features
 from options import Options
 from utils import dist
 from utils.batch import to_unit
@@ -345,7 +346,7 @@ def build_model(options: Options, tasks: Sequence[str], resume: Checkpoint | Non
 
 def load_vgg16(
     options: Options, tasks: Sequence[str], resume: Checkpoint | None
-) -> nn.Module | None:
+) -> VGG16Features | None:
     """VGG16 for the losses of `tasks`, None if none of them needs it.
 
     Official training checkpoints bring their own.

@@ -49,7 +49,7 @@ def make_call(
 ) -> Call:
     """Inference of one image with random weights by a network of `KINDS`."""
     torch.manual_seed(0)
-    model: nn.Module = build_upocr(variant, scratch_init=True).eval()
+    model = build_upocr(variant, scratch_init=True).eval()
     swaps = KINDS[kind]
     if swaps is not None:
         model = for_inference(model, dtype, swaps)

@@ -6,15 +6,17 @@ import platform
 import statistics
 import sys
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Hashable, Iterable, Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import torch
 
 from tasks import OFFICIAL_TASKS
 from utils import files
 from utils.memory import peak_memory
+
+K = TypeVar("K", bound=Hashable)
 
 GEMM_SIDE = 2048
 # Task -> name of its synthetic data set.
@@ -58,8 +60,8 @@ def gemm_rates(repeats: int = 5) -> dict[str, float]:
 
 
 def interleave(
-    variants: dict[str, Callable[[], object]], repeats: int, warmup: int = 1
-) -> dict[str, list[float]]:
+    variants: Mapping[K, Callable[[], object]], repeats: int, warmup: int = 1
+) -> dict[K, list[float]]:
     """Seconds of every call; the variants take turns, so that changes of load affect all of them.
 
     Args:
@@ -67,7 +69,7 @@ def interleave(
         repeats: timed calls per variant.
         warmup: untimed calls per variant before them, for compilers and caches.
     """
-    seconds: dict[str, list[float]] = {name: [] for name in variants}
+    seconds: dict[K, list[float]] = {name: [] for name in variants}
     for turn in range(warmup + repeats):
         for name, call in variants.items():
             start = time.perf_counter()

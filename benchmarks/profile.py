@@ -35,12 +35,12 @@ WORK = {
 }
 
 
-def part_of(event: FunctionEvent) -> str:
+def part_of(event: FunctionEvent | None) -> str:
     """Part of an event: one of `PARTS`, else `REST`."""
-    names = []
-    while event is not None:
-        names.append(event.name)
-        event = event.cpu_parent
+    names, caller = [], event
+    while caller is not None:
+        names.append(caller.name)
+        caller = caller.cpu_parent
     for part, beginnings in PARTS.items():
         if any(name.startswith(beginnings) for name in names):
             return part

@@ -193,20 +193,20 @@ def wrap_model(model: nn.Module, device: torch.device, compiled: bool = False) -
 
     Compiled at the first call if `compiled`, and with gradients averaged over several processes.
     """
-    if compiled:
-        model = torch.compile(model)
+    network: Any = torch.compile(model) if compiled else model
     if not is_distributed():
-        return model
+        return network
     # The weight gradient of a channels-last convolution may have that layout: the same numbers, at
     # worst one more copy, and a warning that looks like an error.
     warnings.filterwarnings("ignore", "Grad strides do not match bucket view strides")
     # Our buffers are constants; newer releases renamed the option that keeps them local.
     parameters = inspect.signature(nn.parallel.DistributedDataParallel).parameters
     renamed = "forward_sync_buffers" in parameters
+    constant: dict[str, Any] = {"forward_sync_buffers" if renamed else "broadcast_buffers": False}
     return nn.parallel.DistributedDataParallel(
-        model,
+        network,
         device_ids=[device] if device.type == "cuda" else None,
         gradient_as_bucket_view=True,
         static_graph=True,  # every parameter takes part in every step
-        **{"forward_sync_buffers" if renamed else "broadcast_buffers": False},
+        **constant,
     )

@@ -226,7 +226,7 @@ class RunLog:
 
 
 def _flatten(record: dict[str, Any], prefix: str = "") -> dict[str, Any]:
-    flat = {}
+    flat: dict[str, Any] = {}
     for name, value in record.items():
         if isinstance(value, dict):
             flat |= _flatten(value, f"{prefix}{name}/")
