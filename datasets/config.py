@@ -111,7 +111,7 @@ def _build_transforms(steps: list[Any], image_size: int) -> list[Transform]:
 
 def _build_transform(step: Any, image_size: int) -> Transform:
     """One list entry: a name, or a mapping of one name to its arguments."""
-    name, arguments = step, {}
+    name, arguments = step, dict[str, Any]()
     if isinstance(step, dict) and len(step) == 1:
         name, arguments = next(iter(step.items()))
     if not isinstance(name, str) or not isinstance(arguments, dict):

@@ -97,7 +97,7 @@ class MultiTaskLoader:
         stride = self.world_size * self.batch_size
         return DataLoader(
             _ReadOrError(self.datasets),
-            batch_sampler=_joint_batches(lengths, self.batch_size, self.seed, start, stride),  # type: ignore[arg-type]  # any iterable
+            batch_sampler=_joint_batches(lengths, self.batch_size, self.seed, start, stride),
             collate_fn=_join,
             pin_memory=self.pin_memory,
             **_worker_options(self.num_workers),
@@ -118,7 +118,7 @@ def evaluation_loader(
     """
     loader: DataLoader[Any] = DataLoader(
         _ReadOrError([dataset]),
-        sampler=[(0, index) for index in range(rank, len(dataset), world_size)],  # type: ignore[arg-type]
+        sampler=[(0, index) for index in range(rank, len(dataset), world_size)],
         batch_size=batch_size,
         collate_fn=list,
         **_worker_options(num_workers),

@@ -20,7 +20,7 @@ PROGRAMS = {
     "main.py": "options",
     "predict.py": "predict",
     "eval/text_removal/evaluation.py": "eval.text_removal.evaluation",
-    "datasets.check": "datasets.check.check",
+    "datasets.check": "datasets.check.__main__",
     "datasets.prepare.scut_enstext": "datasets.prepare.scut_enstext",
     "synthesis.synthesize": "synthesis.synthesize",
 }

@@ -144,4 +144,4 @@ def _check_box(report: Report, path: Path, box: Box) -> None:
         report.complain(path, f"box {shown} has no area")
     elif report.size and (min(x1, y1) < 0 or x2 > report.size[0] or y2 > report.size[1]):
         width, height = report.size
-        report.complain(path, f"box {shown} exceeds the image of {width} x {height} pixels")
+        report.complain(path, f"box {shown} reaches outside the image of {width} x {height} pixels")

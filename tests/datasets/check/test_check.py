@@ -91,7 +91,7 @@ DEFECTS = {
     ),
     "box_outside": (
         *(f"{DETECTION}/train_gt/{NAME}.txt", add_line("250,10,300,20,1")),
-        *(f"{NAME}.txt", "exceeds the image"),
+        *(f"{NAME}.txt", "outside"),
     ),
     "box_without_area": (
         *(f"{DETECTION}/train_gt/{NAME}.txt", add_line("10,10,10,20,2")),
