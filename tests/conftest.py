@@ -10,6 +10,19 @@ from vectors import REFERENCE, TINY, fill_by_name
 
 import main
 from models import UPOCRNetwork, build_upocr
+from synthesis.text import fonts
+
+
+@pytest.fixture(scope="session", autouse=True)
+def no_system_fonts():
+    """Tests bring their fonts: looking for those of the machine fails, whatever it has."""
+
+    def refuse() -> None:
+        raise RuntimeError("a test looks for the fonts of this machine, pass it a folder of fonts")
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(fonts, "system_font_folders", refuse)
+        yield
 
 
 @pytest.fixture(scope="session")
@@ -45,6 +58,18 @@ def command(monkeypatch):
     def call(*arguments: object, data_root: Path = DATA) -> None:
         argv = ["main.py", "--data_root", str(data_root), *map(str, arguments)]
         monkeypatch.setattr(sys, "argv", argv)
+        main.main()
+
+    return call
+
+
+@pytest.fixture
+def resume(monkeypatch):
+    """Run main.py in this process with nothing but the given arguments."""
+    monkeypatch.chdir(ROOT)
+
+    def call(*arguments: object) -> None:
+        monkeypatch.setattr(sys, "argv", ["main.py", *map(str, arguments)])
         main.main()
 
     return call
