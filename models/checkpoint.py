@@ -285,18 +285,18 @@ def _timm_state(name: str, architecture: dict[str, Any]) -> dict[str, Tensor]:
     import timm  # noqa: PLC0415 - takes seconds
 
     choices = timm.list_pretrained("swinv2_*", exclude_filters="swinv2_cr_*")
-    if name not in choices and name not in {choice.split(".")[0] for choice in choices}:
+    if name not in choices:
         listed = ", ".join(choices)
         raise ValueError(f"{TIMM}{name}: no pre-trained SwinV2 of timm, expected one of {listed}")
     try:
-        model = timm.create_model(name, pretrained=True)
+        model: Any = timm.create_model(name, pretrained=True)
     except (OSError, RuntimeError) as error:
-        url = timm.get_pretrained_cfg(name).url
-        file = f"pretrained/{url.rsplit('/', 1)[-1]}"
         reason = " ".join(str(error).split())
+        file = f"pretrained/{name}.safetensors"
         raise ValueError(
-            f"{TIMM}{name}: cannot be fetched ({reason}): download {url}, put it into "
-            f"pretrained/ and use --pretrained_encoder {file}"
+            f"{TIMM}{name}: cannot be fetched ({reason}): save "
+            f"https://huggingface.co/timm/{name}/resolve/main/model.safetensors as {file} and use "
+            f"--pretrained_encoder {file}"
         ) from None
     attention = model.layers[0].blocks[0].attn
     trained = attention.pretrained_window_size[0] or attention.window_size[0]

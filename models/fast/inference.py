@@ -2,22 +2,27 @@
 
 import copy
 from collections.abc import Callable, Iterable
+from functools import partial
 
 import torch
 from torch import nn
 
-from models.decoder import Decoder
+from models.decoder import Decoder, LateralConnection
 from models.fast.block import InferenceBlock
 from models.fast.decoder import SequentialDecoder
 from models.fast.folded_attention import FoldedAttention
 from models.fast.lateral import FoldedLateral
-from models.fast.swap import swap
-from models.swin import SwinBlock
+from models.fast.swap import adopt, swap
+from models.swin import SwinBlock, WindowAttention
 from models.upocr import UPOCRNetwork
 from utils.registry import Registry
 
-# Each changes a model, given the type of its matrix products.
-INFERENCE_SWAPS: Registry[Callable[[UPOCRNetwork, torch.dtype], None]] = Registry("swap")
+# Modules, and what makes a fast one of each.
+INFERENCE_SWAPS: Registry[tuple[type[nn.Module], Callable[..., nn.Module]]] = Registry("swap")
+INFERENCE_SWAPS.register("laterals")((LateralConnection, FoldedLateral))
+INFERENCE_SWAPS.register("attention")((WindowAttention, FoldedAttention))
+INFERENCE_SWAPS.register("blocks")((SwinBlock, partial(adopt, InferenceBlock)))
+INFERENCE_SWAPS.register("decoder")((Decoder, partial(adopt, SequentialDecoder)))
 
 
 @torch.no_grad()
@@ -32,36 +37,14 @@ def for_inference(
         model: stays as it is.
         dtype: of the weights of matrix products, for use under an autocast of the same type, which
             then has nothing left to convert. The rest, such as normalisation, stays in float32.
-        swaps: names of the parts to make fast.
+        swaps: names of the modules to make fast, of `INFERENCE_SWAPS`.
     """
     fast = copy.deepcopy(model).eval().requires_grad_(False)
     for name in swaps:
-        INFERENCE_SWAPS[name](fast, dtype)
+        swap(fast, *INFERENCE_SWAPS[name])
     for module in fast.modules():
         if isinstance(module, nn.Linear | nn.Conv2d | FoldedLateral):
             module.to(dtype)
+        elif isinstance(module, FoldedAttention):
+            module.biases = module.biases.to(dtype)
     return fast
-
-
-@INFERENCE_SWAPS.register("laterals")
-def _fold_laterals(model: UPOCRNetwork, dtype: torch.dtype) -> None:
-    laterals = model.decoder.lateral_connection_list
-    for index, lateral in enumerate(laterals):
-        laterals[index] = FoldedLateral(lateral)
-
-
-@INFERENCE_SWAPS.register("attention")
-def _fold_attention(model: UPOCRNetwork, dtype: torch.dtype) -> None:
-    for module in model.modules():
-        if isinstance(module, SwinBlock):
-            module.attn = FoldedAttention(module.attn, dtype)
-
-
-@INFERENCE_SWAPS.register("blocks")
-def _swap_blocks(model: UPOCRNetwork, dtype: torch.dtype) -> None:
-    swap(model, SwinBlock, InferenceBlock)
-
-
-@INFERENCE_SWAPS.register("decoder")
-def _swap_decoder(model: UPOCRNetwork, dtype: torch.dtype) -> None:
-    swap(model, Decoder, SequentialDecoder)

@@ -1,5 +1,6 @@
-"""Swapping modules of a built model for faster ones that hold the same parameters."""
+"""Swapping modules of a built model for faster ones."""
 
+from collections.abc import Callable
 from typing import TypeVar
 
 from torch import nn
@@ -7,19 +8,19 @@ from torch import nn
 M = TypeVar("M", bound=nn.Module)
 
 
-def swap(model: nn.Module, usual: type[nn.Module], fast: type[nn.Module]) -> None:
-    """Replace every `usual` inside the model by a `fast`, a subclass of it, in place.
-
-    Parameters, their names and their order stay.
-    """
+def swap(model: nn.Module, usual: type[M], make_fast: Callable[[M], nn.Module]) -> None:
+    """Replace every `usual` module inside the model by what `make_fast` makes of it, in place."""
     for parent in list(model.modules()):
         for name, child in list(parent.named_children()):
             if isinstance(child, usual):
-                setattr(parent, name, adopt(fast, child))
+                setattr(parent, name, make_fast(child))
 
 
 def adopt(fast: type[M], module: nn.Module) -> M:
-    """A `fast`, a subclass without state of its own, that holds all that `module` holds."""
+    """A `fast` that holds all that `module` holds: the same parameters in the same order.
+
+    `fast` is a subclass of the module's class without state of its own.
+    """
     swapped = fast.__new__(fast)
     swapped.__dict__ = module.__dict__
     return swapped
