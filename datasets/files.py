@@ -106,6 +106,26 @@ def pair_files(
     return items
 
 
+def match_folders(first: Folder, second: Folder) -> dict[str, tuple[Path, Path]]:
+    """Name of the sample -> its files in two folders, in natural order.
+
+    In one folder, files with the ending of the one kind are not of the other kind. Raises
+    ValueError for a folder without files, and for a file without a partner.
+    """
+    files, others = first.files(), second.files()
+    if second.ending and not first.ending:
+        files = {name: path for name, path in files.items() if path not in others.values()}
+    if first.ending and not second.ending:
+        others = {name: path for name, path in others.items() if path not in files.values()}
+    if not files:
+        raise ValueError(f"{first.path}: no image of a name that ends with {first.ending!r}")
+    for folder, present, sought in ((second, others, files), (first, files, others)):
+        for name, path in sought.items():
+            if name not in present:
+                raise ValueError(f"{path}: {folder.missing(name)}")
+    return {name: (path, others[name]) for name, path in files.items()}
+
+
 def read_splits(path: Path) -> dict[str, list[str]]:
     """Split -> names of its samples, from a JSON file; raises ValueError naming the file."""
     splits = read_json(path)
