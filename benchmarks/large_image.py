@@ -11,7 +11,7 @@ from tqdm import tqdm
 
 from benchmarks.measure import in_fresh_process, peak_gib
 from models import TASKS
-from upocr.predictor import Predictor
+from upocr import UPOCR
 from utils.cli import Parser, positive_int, run
 
 
@@ -47,7 +47,7 @@ def main() -> None:
         path = Path(folder) / "huge.jpg"
         # In another process, so that its memory does not count.
         in_fresh_process(make_image, path, args.width, args.height)
-        model = Predictor.from_pretrained(
+        model = UPOCR.from_pretrained(
             args.weights, "cpu", window=args.window, batch_size=args.batch_size
         )
         loaded, start = peak_gib(), time.perf_counter()

@@ -5,13 +5,11 @@ from itertools import pairwise
 from pathlib import Path
 
 import numpy as np
-import torch
 from tqdm import tqdm
 
 from benchmarks.measure import synthetic_configs
 from datasets import build_dataset
-from upocr import tiling
-from upocr.predictor import Predictor
+from upocr import UPOCR, tiling
 from utils.cli import Parser, run
 
 ZONES = ("borders", "inside")
@@ -37,7 +35,7 @@ def border_zone(height: int, width: int, window: int) -> np.ndarray:
     return rows[:, None] | columns
 
 
-def measure(model: Predictor, config: Path, data_root: Path) -> tuple[str, Errors]:
+def measure(model: UPOCR, config: Path, data_root: Path) -> tuple[str, Errors]:
     """Errors of one data set whose sides are multiples of 32, and the name of its task."""
     dataset = build_dataset(config, tiling.STRIDE, data_root)
     predict = model.predict_windows([dataset.task])
@@ -48,7 +46,7 @@ def measure(model: Predictor, config: Path, data_root: Path) -> tuple[str, Error
             raise ValueError(f"{config}: {item.name} has no target")
         image, target = np.asarray(sample["image"]), np.asarray(sample["label"]) / np.float32(255)
         target = target if target.ndim == 3 else target[..., None]
-        whole = predict(tiling.to_unit(image)[None])[0].numpy().transpose(1, 2, 0)
+        whole = predict(tiling.to_unit(image)[None])[0].transpose(1, 2, 0)
         bands = tiling.tile(image, predict, model.window, model.batch_size)
         tiled = np.concatenate([band for _, band in bands])
         at_borders = border_zone(*image.shape[:2], model.window)
@@ -75,7 +73,7 @@ def build_parser() -> Parser:
 def main() -> None:
     """The command."""
     args = build_parser().parse_args()
-    model = Predictor.from_pretrained(args.weights, "cpu", window=args.window)
+    model = UPOCR.from_pretrained(args.weights, "cpu", window=args.window)
     print(
         f"window {model.window}, overlap {tiling.OVERLAP}, mean absolute error to the target (0-1)"
     )
@@ -94,5 +92,4 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    with torch.inference_mode():
-        run(main)
+    run(main)

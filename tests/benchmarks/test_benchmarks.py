@@ -21,7 +21,7 @@ from benchmarks.training import make_step, random_batches
 from models import TASKS, build_upocr
 from models.criterion import build_criterion
 from models.vgg import build_vgg16
-from predict import UPOCR
+from upocr import UPOCR
 from upocr.tiling import ramp_of
 from utils.files import read_json, write_json
 
