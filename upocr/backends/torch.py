@@ -10,7 +10,7 @@ import torch
 from torch import nn
 
 from models.checkpoint import build_from_checkpoint, load_checkpoint
-from models.fast.fold import fold_for_inference
+from models.fast import for_inference
 from utils import dist
 
 DEFAULT_WEIGHTS = Path(__file__).resolve().parents[2] / "pretrained" / "upocr_nano.safetensors"
@@ -70,7 +70,7 @@ def load(
     precision = dist.inference_dtype(target, dtype)
     checkpoint = load_checkpoint(find_weights(weights))
     model = build_from_checkpoint(checkpoint)
-    network = fold_for_inference(model, precision or torch.float32).to(target)
+    network = for_inference(model, precision or torch.float32).to(target)
     if compile:
         network.compile()
     tasks, size, architecture = checkpoint.tasks, checkpoint.image_size, checkpoint.architecture
