@@ -6,7 +6,7 @@ from pathlib import Path
 import cv2
 import numpy as np
 
-from datasets.tampered_ic13 import TAMPERED, read_boxes
+from datasets.boxes import CLASSES, read_boxes
 from synthesis.layouts import DETECTION, REMOVAL, SEGMENTATION
 from synthesis.samples import EFFECT, GLYPH, ILLEGIBLE
 from utils.image import read_grey, read_rgb, write_png
@@ -67,6 +67,6 @@ def _detection(output_dir: Path, split: str, name: str) -> tuple[np.ndarray, np.
     image = np.array(read_rgb(folder / f"{split}_img" / f"{name}.jpg"))
     drawn = image.copy()
     for x1, y1, x2, y2, kind in read_boxes(folder / f"{split}_gt" / f"{name}.txt"):
-        colour = _TAMPERED if kind == TAMPERED else _GENUINE
+        colour = _TAMPERED if CLASSES[kind].name == "tampered" else _GENUINE
         cv2.rectangle(drawn, (x1 - 1, y1 - 1), (x2 + 1, y2 + 1), colour, 2)
     return image, drawn

@@ -49,8 +49,8 @@ def known_boxes(dataset: TextDataset) -> dict[str, dict]:
     draw = torch.Generator().manual_seed(0)
     for item in dataset.items:
         label = image_to_tensor(dataset.read(item)["label"])  # (3, H, W)
-        background, real, tampered = label.float() / 255
-        text = torch.maximum(real, tampered)
+        background, genuine_text, tampered = label.float() / 255
+        text = torch.maximum(genuine_text, tampered)
         share = torch.randint(2, text.shape, generator=draw)
         sample = [{"label": label.permute(1, 2, 0)}]
         for evaluator, forged in ((genuine, torch.zeros_like(text)), (coin, share * text)):

@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 
 from eval.records import METRICS, figure, read_metrics
-from models import TASKS
+from tasks import TASKS
 from upocr.picture import read_pages, to_8_bit
 from upocr.records import RESULTS_FILE, read_results
 from utils.cli import Parser, run
@@ -25,7 +25,7 @@ CELL = 384  # pixels
 FIGURES = {
     "text_removal": {"PSNR of the whole output": "strict/psnr", "paper's PSNR": "paper/psnr"},
     "tampered_text_detection": {
-        "IoU genuine": "iou_real",
+        "IoU genuine": "iou_genuine",
         "IoU tampered": "iou_tampered",
         "mean IoU": "mean_iou",
     },
@@ -79,7 +79,9 @@ def photo_rows(folder: Path) -> list[list[np.ndarray]]:
 def figure_rows(metrics: dict[str, dict]) -> list[list[str]]:
     """Data set, images and `NAME value` of its figures, a row a data set, in the order of TASKS."""
     rows = []
-    for name, record in sorted(metrics.items(), key=lambda item: TASKS.index(item[1]["task"])):
+    for name, record in sorted(
+        metrics.items(), key=lambda item: list(TASKS).index(item[1]["task"])
+    ):
         figures = FIGURES[record["task"]].items()
         cells = [f"{title} {_rounded(figure(record, keys))}" for title, keys in figures]
         rows.append([name, str(record["num_images"]), *cells])

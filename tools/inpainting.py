@@ -7,7 +7,7 @@ from pathlib import Path
 import cv2
 import numpy as np
 
-from datasets.base import list_files
+from datasets.files import list_files
 from utils.cli import Parser, run
 from utils.image import SUFFIXES, read_rgb, write_png
 

@@ -8,7 +8,7 @@ import torch
 from skimage.filters import threshold_sauvola
 from torch import Tensor
 
-from datasets.base import list_files
+from datasets.files import list_files
 from eval.metrics import ConfusionMatrix, interval, resamples
 from eval.text_segmentation import text_figures
 from utils.cli import Parser, run

@@ -12,7 +12,7 @@ from synthesis.scene.geometry import Bend, Warp, along_circle
 from synthesis.scene.pages import draw_ink, draw_page_text, draw_paper, through_paper
 from synthesis.scene.scene import Region, Scene, SceneWord, clipped, grown, region_of, slices
 from synthesis.scene.signs import draw_panel
-from synthesis.text.corpus import draw_number, draw_words
+from synthesis.text.corpus import SCRIPTS, draw_number, draw_words
 from synthesis.text.fonts import Face, FontBook, covers
 from synthesis.text.lettering import Style, draw_colour, draw_style, faint_colour
 from synthesis.text.typesetting import LETTER_HEIGHT, Arrangement, Block, Line, Setting
@@ -168,8 +168,13 @@ class Composer:
         room: tuple[float, float],
         turn: tuple[float, tuple[float, float], Bend],
         pad: float = 0.0,
+        least_height: float | None = None,
     ) -> Draft | None:
-        """Lines in `room` (width, height), smaller if need be; `turn`: angle, tilt, bend."""
+        """Lines in `room` (width, height), smaller if need be; `turn`: angle, tilt, bend.
+
+        None if letters would be lower than `least_height`, by default that of the habits.
+        """
+        least_height = self.habits.least_height if least_height is None else least_height
         angle, tilt, bends = turn
         for _ in range(3):
             text = Arrangement(rows, setting)
@@ -182,7 +187,7 @@ class Composer:
                 block = text.draw().padded(margin)
                 return Draft(block, warp, script, setting.size * LETTER_HEIGHT)
             setting = replace(setting, size=0.97 * setting.size / excess)
-            if setting.size * LETTER_HEIGHT < self.habits.least_height:
+            if setting.size * LETTER_HEIGHT < least_height:
                 return None
         return None
 
@@ -205,19 +210,44 @@ class Composer:
         for column in range(columns):
             room = (width - (0.02 if columns > 1 else 0)) * size, height * size
             draft = self._page_draft(room, turn, tilt)
-            if draft is None:
-                continue
-            across = 0.5 + (column - (columns - 1) / 2) * width
-            draft = replace(draft, warp=draft.warp.moved_to((across * size, size / 2)))
-            self.scene.occupy(clipped(region_of(draft.warp), size))
-            self.write(draft, style=style)
+            if draft:
+                across = 0.5 + (column - (columns - 1) / 2) * width
+                self._print(draft, across * size, style)
+        if not self.scene.words:
+            self._print(self._sparse_page_draft(turn, tilt), size / 2, style)
         return self.scene
 
+    def _print(self, draft: Draft, across: float, style: Style) -> None:
+        """Write a column whose middle is `across` pixels from the left edge of the page."""
+        draft = replace(draft, warp=draft.warp.moved_to((across, self.scene.size / 2)))
+        self.scene.occupy(clipped(region_of(draft.warp), self.scene.size))
+        self.write(draft, style=style)
+
+    def _sparse_page_draft(self, turn: float, tilt: tuple[float, float]) -> Draft:
+        """Shorter and shorter text, for fonts too wide for full columns; at the worst one word."""
+        size = self.scene.size
+        for share in (0.8, 0.6, 0.4, 0.2):
+            draft = self._page_draft((0.9 * size, 0.9 * size), turn, tilt, share)
+            if draft:
+                return draft
+        script = self.fonts.draw_script(self.rng)
+        rows = [Line((SCRIPTS[script].probes,), self.fonts.draw_face(self.rng, script).path)]
+        setting = Setting(self.habits.least_height / LETTER_HEIGHT)
+        room, view = (0.9 * size, 0.9 * size), (turn, tilt, Bend())
+        draft = self._fit(script, rows, setting, room, view, least_height=0)
+        assert draft, "letters of any height fit, and every font of a script has its probes"
+        return draft
+
     def _page_draft(
-        self, room: tuple[float, float], turn: float, tilt: tuple[float, float]
+        self,
+        room: tuple[float, float],
+        turn: float,
+        tilt: tuple[float, float],
+        share: float = 1.0,
     ) -> Draft | None:
-        least = self.habits.least_height
-        text = draw_page_text(self.rng, self.fonts, self.scene.size, least, *room)
+        """Body text in `room` (width, height), drawn for `share` of its width and height."""
+        least, width, height = self.habits.least_height, share * room[0], share * room[1]
+        text = draw_page_text(self.rng, self.fonts, self.scene.size, least, width, height)
         if text is None:
             return None
         return self._fit(text.script, text.lines, text.setting, room, (turn, tilt, Bend()))

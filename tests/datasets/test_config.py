@@ -47,7 +47,7 @@ CROP = {"probability": 0.5, "min_ratio": 0.7, "max_ratio": 1.0}
         ({"Task": "text_removal"}, "unknown key 'Task', expected dataset, name, root, split, task"),
         ({"task": "text_spotting"}, "task is 'text_spotting', but scut_enstext is for 'text_rem"),
         ({"task": "text_segmentation"}, "task is 'text_segmentation', but scut_enstext is for"),
-        ({"dataset": "icdar"}, "unknown dataset 'icdar', expected one of scut_enstext, tampered_"),
+        ({"dataset": "icdar"}, "unknown dataset 'icdar', expected one of removal_folders, seg"),
         ({"split": "val"}, "unknown split 'val', expected one of train, test"),
         ({"split": 3}, "split is 3, expected a word"),
         ({"root": ""}, "root is '', expected a word"),

@@ -165,7 +165,7 @@ def too_small(gt: Path, out: Path) -> None:
         (truncated, "out/1.bmp: cannot read"),
         (no_image, "gt/1.png: not an image"),
         (other_size, "out/1.bmp: 80 x 60 pixels, but .*gt/1.png has 40 x 30"),
-        (too_small, "out/1.bmp: 9 x 40 pixels, but SSIM needs 11 a side"),
+        (too_small, "out/1.bmp: 9 x 40 pixels, but SSIM needs 11 per side"),
     ],
 )
 @pytest.mark.parametrize("num_workers", [0, 2])

@@ -3,9 +3,9 @@
 import pytest
 import torch
 import torch.nn.functional as F
+from models.attention import cosine_attention
 
 from models import attention
-from models.attention import cosine_attention
 
 GRID = (3, 2)
 HEADS, TOKENS, CHANNELS = 2, 9, 4  # of a head

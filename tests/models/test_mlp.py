@@ -3,9 +3,8 @@
 import pytest
 import torch
 import torch.nn.functional as F
-from torch.autograd.graph import saved_tensors_hooks
-
 from models.mlp import LEAST_PART, Mlp
+from torch.autograd.graph import saved_tensors_hooks
 
 TOKENS = 2 * LEAST_PART + 17  # whole parts and a rest
 

@@ -9,7 +9,7 @@ from torch import nn
 from vectors import reference_input
 
 from models import TASKS, build_upocr
-from models.upocr import VARIANTS
+from models.build import VARIANTS
 
 IMAGES = reference_input("invariants", (3, 3, 64, 96))
 

@@ -1,19 +1,41 @@
 """A synthetic data set that the tests of this folder share; they only read it or copy it."""
 
+import string
 from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+from font_files import write_font
+from PIL import ImageFont
 
-from synthesis.photo.backgrounds import find_photographs, split_photographs
+from synthesis.photo.backgrounds import find_photographs, shipped_photographs, split_photographs
+from synthesis.samples import Materials
 from synthesis.synthesize import Recipe, synthesize
-from synthesis.text.fonts import FontBook, find_faces
+from synthesis.text.corpus import SCRIPTS
+from synthesis.text.fonts import FontBook, load_faces
 
 
 @pytest.fixture(scope="session")
-def fonts() -> FontBook:
-    """The fonts of this machine, or Pillow's."""
-    return FontBook(find_faces())
+def font_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder with Pillow's own font, and one with its glyphs for all scripts."""
+    folder = tmp_path_factory.mktemp("fonts")
+    (folder / "latin.ttf").write_bytes(ImageFont.load_default(20).font_bytes)
+    words = [word for script in SCRIPTS.values() for word in (*script.words, script.probes)]
+    characters = "".join(words + [word.upper() for word in words]) + string.printable.strip()
+    write_font(folder / "all_scripts.ttf", characters)
+    return folder
+
+
+@pytest.fixture(scope="session")
+def fonts(font_folder: Path) -> FontBook:
+    """The same fonts on every machine."""
+    return FontBook(load_faces([font_folder]))
+
+
+@pytest.fixture(scope="session")
+def materials(fonts: FontBook) -> Materials:
+    """Photographs and fonts for small pictures."""
+    return Materials(shipped_photographs(), fonts, size=256)
 
 
 @pytest.fixture(scope="session")

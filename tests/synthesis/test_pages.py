@@ -1,9 +1,11 @@
 """Printed pages, whose letters alone are text, and decoys, which are none."""
 
 from dataclasses import replace
+from pathlib import Path
 
 import numpy as np
 import pytest
+from font_files import write_font
 
 from synthesis.photo.backgrounds import Background, draw_background, shipped_photographs
 from synthesis.samples import Materials, Mix, removal_sample
@@ -13,15 +15,16 @@ from synthesis.scene.composition import Composer, Habits
 from synthesis.scene.distractors import _KINDS, draw_decoy
 from synthesis.scene.pages import through_paper
 from synthesis.scene.scene import Scene
-from synthesis.text.fonts import FontBook
+from synthesis.text.corpus import SCRIPTS
+from synthesis.text.fonts import FontBook, load_faces
 
 SEEDS = range(4)
 
 
-def scene_of(seed: int, fonts: FontBook, **habits: float) -> Scene:
-    """A scene of 256 pixels."""
+def scene_of(seed: int, fonts: FontBook, size: int = 256, **habits: float) -> Scene:
+    """A scene of `size` pixels."""
     rng = generator(seed)
-    background = draw_background(rng, shipped_photographs(), 256)
+    background = draw_background(rng, shipped_photographs(), size)
     return Composer(rng, background, fonts, Habits(**habits)).compose()
 
 
@@ -35,6 +38,25 @@ def test_a_page_is_dark_print_on_paper(fonts: FontBook, seed: int):
     assert scene.clean.mean() > 140
     assert scene.image[ink].mean() < scene.clean[ink].mean() - 20
     assert not (scene.effects > 0).any()
+
+
+@pytest.mark.parametrize("seed", range(40))
+def test_no_page_is_empty(fonts: FontBook, seed: int):
+    # Letters that have to be large: columns drawn for their usual width are too wide.
+    scene = scene_of(seed, fonts, size=128, pages=1.0, least_height=14)
+    assert scene.words
+    assert (scene.ink > 200).any()
+
+
+@pytest.mark.parametrize("seed", range(4))
+def test_a_font_without_any_word_prints_what_it_has(tmp_path: Path, seed: int):
+    write_font(tmp_path / "few.ttf", SCRIPTS["chinese"].probes)
+    fonts = FontBook(load_faces([tmp_path]))
+    assert fonts.scripts == ["chinese"]
+    scene = scene_of(seed, fonts, size=128, pages=1.0)
+    assert [word.text for word in scene.words] == [SCRIPTS["chinese"].probes]
+    assert (scene.ink > 200).any()
+    assert not scene.is_free(scene.words[0].region())
 
 
 @pytest.mark.parametrize("seed", SEEDS)

@@ -112,7 +112,8 @@ def test_without_any_font_pillows_own_is_used(make_recipe: Callable[..., Recipe]
 
 def run_command(monkeypatch: pytest.MonkeyPatch, *arguments: object) -> None:
     """Run the command in this process."""
-    options = ["--num_train", 1, "--num_test", 0, "--size", 128, "--workers", 0, *arguments]
+    options = ["--num_train", 1, "--num_test", 0, "--size", 128, "--workers", 0]
+    options += ["--fonts", Path(__file__).parent, *arguments]  # none there: Pillow's own
     monkeypatch.setattr(sys, "argv", ["synthesize", *map(str, options)])
     command.main()
 

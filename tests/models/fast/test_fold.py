@@ -2,12 +2,12 @@
 
 import pytest
 import torch
+from models.fast.fold import FoldedLateral, fold_for_inference
 from torch import nn
 
 from models import TASKS, attention, build_upocr, swin
 from models.decoder import LateralConnection
 from models.fast import fold
-from models.fast.fold import FoldedLateral, fold_for_inference
 
 
 @pytest.mark.parametrize("size", [(1, 1), (1, 5), (2, 3), (9, 7)])
