@@ -18,7 +18,7 @@ def upocr_nano(weights: str | None = None, **options: Any) -> UPOCR:
     """The small variant; without `weights` the shipped ones."""
     model = UPOCR.from_pretrained(weights, **options)
     # Depths and heads are the file's own.
-    width = cast(TorchBackend, model.backend).architecture["embed_dim"]
+    width = cast(TorchBackend, model.backend).network.architecture["embed_dim"]
     if width != VARIANTS["upocr_nano"]["embed_dim"]:
         raise ValueError(f"{weights}: not weights of upocr_nano; load them as upocr")
     return model

@@ -5,8 +5,9 @@ import pytest
 import torch
 from small_run import ROOT
 
-from models import TASKS, build_upocr
+from models import build_upocr
 from models.checkpoint import save_atomically
+from tasks import OFFICIAL_TASKS
 from upocr import UPOCR
 
 
@@ -18,7 +19,7 @@ def load(entry: str, **options: object) -> UPOCR:
 def test_entry_with_weights(entry, tmp_path):
     model = build_upocr("upocr_nano")
     content = {"model": model.state_dict(), "architecture": model.architecture}
-    content |= {"tasks": list(TASKS), "image_size": 64}
+    content |= {"tasks": list(OFFICIAL_TASKS), "image_size": 64}
     save_atomically(content, [tmp_path / "nano.pth"])
     model = load(entry, weights=tmp_path / "nano.pth")
     assert type(model) is UPOCR
@@ -26,7 +27,7 @@ def test_entry_with_weights(entry, tmp_path):
 
 
 def test_nano_has_the_shipped_weights_and_refuses_another_variant(tmp_path):
-    assert load("upocr_nano").backend.architecture["embed_dim"] == 32
+    assert load("upocr_nano").backend.network.architecture["embed_dim"] == 32
     other = build_upocr("upocr_nano", embed_dim=16)
     path = tmp_path / "other.pth"
     save_atomically({"model": other.state_dict(), "architecture": other.architecture}, [path])

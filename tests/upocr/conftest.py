@@ -7,8 +7,9 @@ import pytest
 import torch
 from painter import Painter
 
-from models import TASKS, build_upocr
+from models import build_upocr
 from models.checkpoint import save_atomically
+from tasks import OFFICIAL_TASKS
 from upocr import UPOCR
 
 
@@ -36,7 +37,7 @@ def nano(tmp_path_factory) -> Path:
         {
             "model": model.state_dict(),
             "architecture": model.architecture,
-            "tasks": list(TASKS),
+            "tasks": list(OFFICIAL_TASKS),
             "image_size": 64,
         },
         [path],

@@ -1,14 +1,14 @@
 """PyTorch: our checkpoints, official files and safetensors, on any device of PyTorch."""
 
 import hashlib
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from urllib.parse import urlparse
 
 import numpy as np
 import torch
-from torch import nn
 
+from models import UPOCRNetwork
 from models.checkpoint import build_from_checkpoint, load_checkpoint
 from models.fast import for_inference
 from utils import dist
@@ -20,26 +20,21 @@ class TorchBackend:
     """A network on a device.
 
     Args:
-        network: takes images (B, 3, h, w) and a list of T task names per image, returns maps
-            (B, T, 3, h, w); the last one is the output.
-        tasks: that the weights were trained on.
+        network: made for inference, with the tasks that it was trained on.
         image_size: side of the training images in pixels.
-        architecture: the numbers that the network was built from.
         device: of the network.
         dtype: of mixed precision; None for float32.
     """
 
     def __init__(
         self,
-        network: nn.Module,
-        tasks: tuple[str, ...],
+        network: UPOCRNetwork,
         image_size: int,
-        architecture: Mapping[str, object],
         device: torch.device,
         dtype: torch.dtype | None = None,
     ) -> None:
-        self.network, self.tasks, self.image_size = network, tasks, image_size
-        self.architecture, self.device, self.dtype = architecture, device, dtype
+        self.network, self.tasks, self.image_size = network, network.tasks, image_size
+        self.device, self.dtype = device, dtype
 
     @torch.inference_mode()
     def predict(self, images: np.ndarray, tasks: Sequence[str]) -> np.ndarray:
@@ -73,8 +68,7 @@ def load(
     network = for_inference(model, precision or torch.float32).to(target)
     if compile:
         network.compile()
-    tasks, size, architecture = checkpoint.tasks, checkpoint.image_size, checkpoint.architecture
-    return TorchBackend(network, tasks, size, architecture, target, precision)
+    return TorchBackend(network, checkpoint.image_size, target, precision)
 
 
 def find_weights(weights: str | Path | None) -> Path:
