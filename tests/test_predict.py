@@ -291,7 +291,7 @@ def test_interrupted_run_keeps_its_records(weights, folder, tmp_path, monkeypatc
         (["{folder}/a.png", "--threshold", "7"], "--threshold is 7.0"),
         (
             ["{folder}/a.png", "--batch_size", "0"],
-            "--batch_size: '0' is not a whole number above 0",
+            "--batch_size: '0' is not an integer above 0",
         ),
     ],
 )
@@ -315,8 +315,8 @@ def test_errors_of_the_command_are_one_line_and_exit_2(tmp_path):
 
 
 @pytest.fixture
-def readme(weights, folder, tmp_path, monkeypatch) -> str:
-    """The section of README, in a folder that has the files it speaks of."""
+def page(weights, folder, tmp_path, monkeypatch) -> str:
+    """docs/own_images.md, in a folder with the files that it mentions."""
     monkeypatch.chdir(tmp_path)
     (tmp_path / "pretrained").mkdir()
     shutil.copy(weights, tmp_path / "pretrained/upocr_nano.safetensors")
@@ -328,12 +328,11 @@ def readme(weights, folder, tmp_path, monkeypatch) -> str:
     (tmp_path / "more").mkdir()
     Image.new("RGB", (40, 30), "white").save(tmp_path / "more/page.png")
     Image.new("RGB", (50, 40), "white").save(tmp_path / "photo.jpg")
-    text = (ROOT / "README.md").read_text()
-    return text[text.index("## Your own images") : text.index("## Metrics")]
+    return (ROOT / "docs/own_images.md").read_text(encoding="utf-8")
 
 
-def test_readme_commands(readme):
-    commands = re.search(r"```sh\n(.*?)```", readme, re.DOTALL)[1].replace("\\\n", "")
+def test_commands_of_the_page(page):
+    commands = re.search(r"```sh\n(.*?)```", page, re.DOTALL)[1].replace("\\\n", "")
     for command in commands.splitlines():
         assert predict.main(shlex.split(command)[2:]) == 0
     names = {record["input"] for record in json.loads(Path("out/results.json").read_text())}
@@ -346,8 +345,8 @@ def test_readme_commands(readme):
     }
 
 
-def test_readme_python(readme):
-    exec(re.search(r"```python\n(.*?)```", readme, re.DOTALL)[1], {})
-    listed = {f"photo.{kind}" for kind in re.findall(r"`NAME\.(\w+\.\w+)`", readme)}
+def test_python_of_the_page(page):
+    exec(re.search(r"```python\n(.*?)```", page, re.DOTALL)[1], {})
+    listed = {f"photo.{kind}" for kind in re.findall(r"`NAME\.(\w+\.\w+)`", page)}
     written = {path.name for path in Path("out").iterdir()}
     assert listed <= written
