@@ -107,11 +107,13 @@ BATCH=${BATCH:-$((GPUS > 0 ? 16 : 1))}
 # The first two run in the background: `exec setsid` makes each the leader of a process group, so
 # that a signal to the group reaches loaders and workers, too.
 
+# The photographs were looked at, and none shows text. `--avoid_text true` would pass over their
+# crops with foliage, railings and tiles, which the network must learn to leave alone.
 synthesize() { # synthesize OUTPUT_DIR SEED SAMPLES SIZE
   cd "$CODE"
   exec setsid "$PYTHON" -m datasets.prepare.synthesize --output_dir "$1" --overwrite true \
     --seed "$2" --num_train "$3" --num_test 0 --size "$4" \
-    --pages 0.15 --decoys 0.5 --honest 0.6 --developed 0.75 \
+    --pages 0.15 --decoys 0.5 --honest 0.6 --developed 0.75 --avoid_text false \
     --backgrounds "$MATERIALS/backgrounds" --test_backgrounds "$MATERIALS/backgrounds" \
     --fonts "$MATERIALS/fonts" --workers "$((GPUS > 0 ? $(nproc) : 0))"
 }
