@@ -14,8 +14,9 @@
 #                 newest checkpoint in the work folder, else from WEIGHTS
 #     export      mean of the last checkpoints as WORK_FOLDER/upocr_nano.safetensors
 #
-# Without a stage the first four run. Training starts as soon as the first shard is there; the other
-# shards are synthesized beside it, and training then restarts once with all of them.
+# Without a stage materials, train and export run. Training starts as soon as the first shard is
+# there; the other shards are synthesized beside it, and training then restarts once with all of
+# them. The images of 1,024 pixels are made before the second part, or by `corpora`.
 #
 # For a copy that is running:
 #
@@ -294,7 +295,6 @@ train() {
       fast_part &
       remember $!
     fi
-    large_shard
     wait "$training"
   fi
   corpora
