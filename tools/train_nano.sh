@@ -158,16 +158,26 @@ unpack() { # unpack FOLDER PACKAGE...: every package into a folder of its name
   [[ ${#missing[@]} -gt 0 ]] || return 0
   # Refreshing the package lists needs root; without it those of the system are used.
   apt-get update -qq || echo "apt-get update failed: using the package lists as they are" >&2
+  download "${missing[@]}"
   for package in "${missing[@]}"; do
-    (cd "$MATERIALS/debs" && apt-get download -qq "$package") || {
-      echo "$package is not available here, left out" >&2
-      continue
-    }
+    compgen -G "$MATERIALS/debs/${package}_*.deb" >/dev/null || continue
     rm -rf "$folder/$package.new"
     dpkg -x "$MATERIALS/debs/${package}"_*.deb "$folder/$package.new"
     mv "$folder/$package.new" "$folder/$package"
     rm "$MATERIALS/debs/${package}"_*.deb
   done
+}
+
+download() { # download PACKAGE...: into debs; all at once, or one by one where some are unknown
+  local package
+  cd "$MATERIALS/debs"
+  if ! apt-get download -qq -o APT::Sandbox::User=root "$@" 2>/dev/null; then
+    for package in "$@"; do
+      apt-get download -qq -o APT::Sandbox::User=root "$package" ||
+        echo "$package is not available here, left out" >&2
+    done
+  fi
+  cd - >/dev/null
 }
 
 add_photographs() { # the folders of PHOTOGRAPHS without the files of HELD_OUT
