@@ -12,7 +12,8 @@
 #     corpora     synthetic images in shards; an interrupted shard is started again
 #     train       training at 256 pixels for four fifths of the plan, then at 512 pixels, from the
 #                 newest checkpoint in the work folder, else from WEIGHTS
-#     export      mean of the last checkpoints as WORK_FOLDER/upocr_nano.safetensors
+#     export      mean of the last checkpoints as WORK_FOLDER/upocr_nano.safetensors; by itself also
+#                 beside a running copy
 #
 # Without a stage materials, train and export run. Training starts as soon as the first shard is
 # there; the other shards are synthesized beside it, and training then restarts once with all of
@@ -401,8 +402,13 @@ main() {
     stop) require_running && kill -TERM "$(cat "$WORK/script.pid")" ;;
   esac
   [[ $1 != @(pause|continue|stop) ]] || exit 0
-  lock
+
   yield_to_others
+  if [[ $* == export ]]; then # only reads, so it may run beside a training
+    export_weights
+    exit
+  fi
+  lock
   export TORCHINDUCTOR_CACHE_DIR=$WORK/compiled # compiled code survives a restart
   echo $$ >"$WORK/script.pid"
   training='' synthesis='' deadline=''
