@@ -12,7 +12,8 @@
 #     corpora     synthetic images in shards; an interrupted shard is started again
 #     train       training at 256 pixels for four fifths of the plan, then at 512 pixels, from the
 #                 newest checkpoint in the work folder, else from WEIGHTS
-#     export      mean of the last checkpoints as WORK_FOLDER/upocr_nano.safetensors
+#     export      mean of the last checkpoints as WORK_FOLDER/upocr_nano.safetensors; by itself also
+#                 beside a running copy
 #
 # Without a stage materials, train and export run. Training starts as soon as the first shard is
 # there; the other shards are synthesized beside it, and training then restarts once with all of
@@ -158,16 +159,26 @@ unpack() { # unpack FOLDER PACKAGE...: every package into a folder of its name
   [[ ${#missing[@]} -gt 0 ]] || return 0
   # Refreshing the package lists needs root; without it those of the system are used.
   apt-get update -qq || echo "apt-get update failed: using the package lists as they are" >&2
+  download "${missing[@]}"
   for package in "${missing[@]}"; do
-    (cd "$MATERIALS/debs" && apt-get download -qq "$package") || {
-      echo "$package is not available here, left out" >&2
-      continue
-    }
+    compgen -G "$MATERIALS/debs/${package}_*.deb" >/dev/null || continue
     rm -rf "$folder/$package.new"
     dpkg -x "$MATERIALS/debs/${package}"_*.deb "$folder/$package.new"
     mv "$folder/$package.new" "$folder/$package"
     rm "$MATERIALS/debs/${package}"_*.deb
   done
+}
+
+download() { # download PACKAGE...: into debs; all at once, or one by one where some are unknown
+  local package
+  cd "$MATERIALS/debs"
+  if ! apt-get download -qq -o APT::Sandbox::User=root "$@" 2>/dev/null; then
+    for package in "$@"; do
+      apt-get download -qq -o APT::Sandbox::User=root "$package" ||
+        echo "$package is not available here, left out" >&2
+    done
+  fi
+  cd - >/dev/null
 }
 
 add_photographs() { # the folders of PHOTOGRAPHS without the files of HELD_OUT
@@ -391,8 +402,13 @@ main() {
     stop) require_running && kill -TERM "$(cat "$WORK/script.pid")" ;;
   esac
   [[ $1 != @(pause|continue|stop) ]] || exit 0
-  lock
+
   yield_to_others
+  if [[ $* == export ]]; then # only reads, so it may run beside a training
+    export_weights
+    exit
+  fi
+  lock
   export TORCHINDUCTOR_CACHE_DIR=$WORK/compiled # compiled code survives a restart
   echo $$ >"$WORK/script.pid"
   training='' synthesis='' deadline=''
