@@ -12,7 +12,7 @@ TEXT = 1  # class
 
 @EVALUATORS.register(TEXT_SEGMENTATION.name)
 class TextSegmentationEvaluator(PixelClassEvaluator):
-    """Text is where the channel mean exceeds the threshold. Args: see `Evaluator`."""
+    """Text is where the channel mean exceeds the threshold."""
 
     task = TEXT_SEGMENTATION
 
@@ -21,16 +21,13 @@ class TextSegmentationEvaluator(PixelClassEvaluator):
         return {"threshold": self.threshold, **text_figures(self.matrix)}
 
     def score(self, results: Results) -> float:
-        """The foreground IoU, 0-1."""
         return results["fg_iou"]
 
     def picture(self, classes: np.ndarray) -> np.ndarray:
-        """(H, W) class numbers -> (H, W) uint8, white text on black."""
-        return super().picture(classes)[:, :, 0]
+        return super().picture(classes)[:, :, 0]  # (H, W), grey
 
     @classmethod
     def headline(cls) -> dict[str, str]:
-        """Foreground IoU and F."""
         return {"fgIoU": "fg_iou", "F": "f_score"}
 
 
