@@ -5,11 +5,10 @@ import logging
 import os
 import re
 import shutil
-import tempfile
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, BinaryIO
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -17,11 +16,13 @@ from torch import Tensor, nn
 from models.build import PAPER, build_upocr, check_architecture
 from models.upocr import STRIDE, UPOCRNetwork
 from tasks import OFFICIAL_TASKS
+from utils.files import atomic_path
 from utils.weights import CheckpointError, read_file, state_dict_of
 
 logger = logging.getLogger(__name__)
 
 DERIVED = ("relative_coords_table", "relative_position_index", "attn_mask")
+TIMM = "timm:"
 IMAGE_SIZE = 512  # Paper: section 4.2
 PROMPTS = "task_prompt.task_embedding.weight"
 # State of a training run, and its types.
@@ -74,51 +75,29 @@ class Checkpoint:
 
 
 def save_atomically(content: dict[str, Any], paths: Sequence[Path]) -> None:
-    """Write a dictionary to each of `paths`: a temporary file in the same folder, then a rename.
+    """Write a dictionary to each of `paths`, which are in one folder, as one file of many names.
 
-    An interrupted run leaves the old file or the new one, never half of one.
+    An interrupted run leaves the old files or the new ones, never half of one. Raises OSError.
     """
-    descriptor, name = tempfile.mkstemp(dir=paths[0].parent, prefix=".checkpoint-", suffix=".tmp")
-    temporary = Path(name)
-    try:
-        with os.fdopen(descriptor, "wb") as file:
-            _save(content, file, paths[0])
+    with atomic_path(paths[0]) as temporary:
+        with open(temporary, "wb") as file:
+            try:
+                torch.save(content, file)
+            except RuntimeError as error:  # how torch reports a full disk
+                reason = str(error.__context__ or error).splitlines()[0]
+                raise OSError(f"{paths[0]}: cannot be written ({reason})") from None
             file.flush()
             os.fsync(file.fileno())
-        temporary.chmod(0o666 & ~_umask())
         for path in paths[1:]:
-            _replace_by_link(temporary, path)
-        temporary.replace(paths[0])
-    finally:
-        temporary.unlink(missing_ok=True)
+            with atomic_path(path) as link:
+                _link(temporary, link)
 
 
-def _save(content: dict[str, Any], file: BinaryIO, path: Path) -> None:
+def _link(source: Path, link: Path) -> None:
     try:
-        torch.save(content, file)
-    except RuntimeError as error:  # how torch reports a full disk
-        reason = str(error.__context__ or error).splitlines()[0]
-        raise OSError(f"{path}: cannot be written ({reason})") from None
-
-
-def _umask() -> int:
-    mask = os.umask(0)
-    os.umask(mask)
-    return mask
-
-
-def _replace_by_link(source: Path, path: Path) -> None:
-    """Give `source` the second name `path`, atomically; copy if there are no hard links."""
-    link = path.with_name(f".{path.name}.tmp")
-    link.unlink(missing_ok=True)
-    try:
-        try:
-            link.hardlink_to(source)
-        except OSError:
-            shutil.copyfile(source, link)
-        link.replace(path)
-    finally:
-        link.unlink(missing_ok=True)
+        link.hardlink_to(source)
+    except OSError:  # the file system has no hard links
+        shutil.copyfile(source, link)
 
 
 def load_checkpoint(path: str | Path) -> Checkpoint:
@@ -157,12 +136,16 @@ def _check_entries(checkpoint: Checkpoint) -> None:
         check_architecture(checkpoint.architecture)
     except ValueError as error:
         raise CheckpointError(f"{path}: {error}") from None
-    types = {"tasks": (list, tuple), "options": dict, **TRAINING}
-    entries = {"tasks": checkpoint.tasks, "options": checkpoint.options, **checkpoint.training}
+    entries = {"options": checkpoint.options, **checkpoint.training}
     for name, value in entries.items():
-        if not isinstance(value, types[name]):
-            raise CheckpointError(f"{path}: {name} is {_abbreviate([repr(value)])}")
-    checkpoint.tasks = tuple(checkpoint.tasks)
+        expected = TRAINING.get(name, dict)
+        if not isinstance(value, expected):
+            kind = type(value).__name__
+            raise CheckpointError(f"{path}: {name} is a {kind}, expected a {expected.__name__}")
+    tasks = checkpoint.tasks
+    if not isinstance(tasks, list | tuple) or not all(isinstance(task, str) for task in tasks):
+        raise CheckpointError(f"{path}: tasks is {tasks!r}, expected a list of names")
+    checkpoint.tasks = tuple(tasks)
     rows = len(checkpoint.model[PROMPTS])
     if len(checkpoint.tasks) != rows:
         listed = list(checkpoint.tasks)
@@ -236,14 +219,14 @@ def build_from_checkpoint(
 
 
 def _prompts_for(tasks: Sequence[str], checkpoint: Checkpoint) -> Tensor:
-    """Prompt table (T, C) for `tasks`; rows the checkpoint lacks are drawn as strong as its own."""
+    """Prompt table (T, C) for `tasks`; missing rows are drawn as strong as the others."""
     table, trained = checkpoint.model[PROMPTS], checkpoint.tasks
     fresh = [task for task in tasks if task not in trained]
     dropped = [task for task in trained if task not in tasks]
-    changes = [("starts", fresh, "fresh"), ("leaves", dropped, "out")]
-    found = [f"{verb} {', '.join(names)} {how}" for verb, names, how in changes if names]
-    if found:
-        logger.info("%s: %s", checkpoint.path, " and ".join(found))
+    changes = {"fresh prompts for": fresh, "without the prompts of": dropped}
+    said = [f"{what} {', '.join(names)}" for what, names in changes.items() if names]
+    if said:
+        logger.info("%s: %s", checkpoint.path, "; ".join(said))
     new = torch.randn(len(fresh), *table.shape[1:], dtype=table.dtype) * table.std()
     rows = [table[trained.index(t)] if t in trained else new[fresh.index(t)] for t in tasks]
     return torch.stack(rows)
@@ -278,18 +261,52 @@ def _abbreviate(names: list[str], most: int = 4) -> str:
 
 
 def load_pretrained_encoder(model: UPOCRNetwork, source: str | Path) -> None:
-    """Load SwinV2 ImageNet weights (Microsoft's or timm's file), or the encoder of a UPOCR file.
+    """Load SwinV2 ImageNet weights, or the encoder of a UPOCR file; raises ValueError.
 
-    ImageNet files have only one norm, after the last stage: it becomes `norm3`, and `norm0` to
-    `norm2` keep their start. Their classification head is left out. Raises CheckpointError.
+    ImageNet weights have only one norm, after the last stage: it becomes `norm3`, and `norm0` to
+    `norm2` keep their start. Their classification head is left out.
+
+    `source`: a file (Microsoft's, timm's or UPOCR's), or `timm:NAME` for a model of timm's.
     """
-    path = Path(source)
-    state = state_dict_of(read_file(path), path)
+    if str(source).startswith(TIMM):
+        state = _timm_state(str(source).removeprefix(TIMM), model.architecture)
+    else:
+        path = Path(source)
+        state = state_dict_of(read_file(path), path)
     if PROMPTS in state:
-        load_weights(model.encoder, _strip(state, "encoder."), path)
+        load_weights(model.encoder, _strip(state, "encoder."), source)
         return
     fresh = [f"backbone.norm{stage}.{kind}" for stage in range(3) for kind in ("weight", "bias")]
-    load_weights(model.encoder, convert_imagenet_encoder(state), path, may_miss=fresh)
+    load_weights(model.encoder, convert_imagenet_encoder(state), source, may_miss=fresh)
+
+
+def _timm_state(name: str, architecture: dict[str, Any]) -> dict[str, Tensor]:
+    """Weights of one of timm's pre-trained SwinV2 models; raises ValueError."""
+    import timm  # noqa: PLC0415 - takes seconds
+
+    choices = timm.list_pretrained("swinv2_*", exclude_filters="swinv2_cr_*")
+    if name not in choices:
+        listed = ", ".join(choices)
+        raise ValueError(f"{TIMM}{name}: no pre-trained SwinV2 of timm, expected one of {listed}")
+    try:
+        model: Any = timm.create_model(name, pretrained=True)
+    except (OSError, RuntimeError) as error:
+        reason = " ".join(str(error).split())
+        file = f"pretrained/{name}.safetensors"
+        raise ValueError(
+            f"{TIMM}{name}: cannot be fetched ({reason}): save "
+            f"https://huggingface.co/timm/{name}/resolve/main/model.safetensors as {file} and use "
+            f"--pretrained_encoder {file}"
+        ) from None
+    attention = model.layers[0].blocks[0].attn
+    trained = attention.pretrained_window_size[0] or attention.window_size[0]
+    scaled = architecture["enc_pretrained_window_size"] or architecture["enc_window_size"]
+    if trained != scaled:
+        raise ValueError(
+            f"{TIMM}{name}: was pre-trained with windows of {trained}, the encoder expects "
+            f"{scaled}: choose --swin_enc_pretrained_ws {trained}"
+        )
+    return model.state_dict()
 
 
 def load_pretrained_decoder(model: UPOCRNetwork, path: str | Path) -> None:

@@ -79,6 +79,7 @@ class SwinBackbone(nn.Module):
         for index, stage in enumerate(self.layers):
             x = stage(x)
             features.append(self.get_submodule(f"norm{index}")(x))
+            assert isinstance(stage, EncoderStage)
             if stage.downsample is not None:
                 x = stage.downsample(x)  # of the map before its norm
         return features

@@ -5,7 +5,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from models.decoder import Decoder
-from models.swin import Mlp
+from models.swin import Mlp, SwinBlock
 from models.upocr import UPOCRNetwork
 
 BRANCH_SCALE = 0.3  # weight of the two branches of a block in training from scratch
@@ -31,9 +31,8 @@ def init_weights(model: UPOCRNetwork, scratch_init: bool) -> None:
             nn.init.trunc_normal_(module.weight, std=std)
             if module.bias is not None:
                 nn.init.zeros_(module.bias)
-    for stage in (*model.encoder.backbone.layers, *model.decoder.layers):
-        for block in stage.blocks:
-            for norm in (block.norm1, block.norm2):
+        elif isinstance(module, SwinBlock):
+            for norm in (module.norm1, module.norm2):
                 nn.init.constant_(norm.weight, BRANCH_SCALE if scratch_init else 0.0)
                 nn.init.zeros_(norm.bias)
     prompts = model.task_prompt.task_embedding.weight
@@ -41,7 +40,8 @@ def init_weights(model: UPOCRNetwork, scratch_init: bool) -> None:
         nn.init.kaiming_normal_(prompts)
         return
     backbone = model.encoder.backbone
-    _init_patches(backbone.patch_embed.proj, backbone.layers[0].blocks[0].mlp)
+    first_mlp = next(module for module in backbone.modules() if isinstance(module, Mlp))
+    _init_patches(backbone.patch_embed.proj, first_mlp)
     nn.init.normal_(prompts)
     _init_ends(model.decoder)
 
@@ -64,6 +64,7 @@ def _init_patches(embedding: nn.Conv2d, mlp: Mlp) -> None:
     magnitudes = side**2 - 1  # waves of luminance, without the mean
     basis = 3 + magnitudes
     filters = _cosine_filters(side)[: max(channels - magnitudes, basis)][:channels]
+    assert embedding.bias is not None
     embedding.weight[: len(filters)] = filters
     embedding.bias[: len(filters)] = -MEAN_COLOUR * filters.sum((1, 2, 3))
     empty = torch.arange(len(filters), min(len(filters) + magnitudes, channels))
@@ -111,14 +112,15 @@ def _init_ends(decoder: Decoder) -> None:
     Heads of full strength start with noisy images, and unlearning those also kills the path of
     the prompts.
     """
+    for module in decoder.modules():
+        if isinstance(module, nn.Conv2d) and module.bias is not None:
+            nn.init.zeros_(module.bias)
     for lateral in decoder.lateral_connection_list:
-        *inner, last = lateral
-        for conv, copies in zip(inner, (1, 2, 1), strict=True):
-            identity = nn.init.dirac_(torch.empty_like(conv.weight), copies)
-            conv.weight.mul_(0.5).add_(identity)  # the noise tells the two copies apart
-            nn.init.zeros_(conv.bias)
-        nn.init.zeros_(last.weight)
-        nn.init.zeros_(last.bias)
-    for head in (*decoder.intermediate_convs, decoder.output_conv):
-        head.weight.mul_(0.03)
-        nn.init.zeros_(head.bias)
+        *inner, last = (parameter for parameter in lateral.parameters() if parameter.ndim == 4)
+        for weight, copies in zip(inner, (1, 2, 1), strict=True):
+            identity = nn.init.dirac_(torch.empty_like(weight), copies)
+            weight.mul_(0.5).add_(identity)  # the noise tells the two copies apart
+        last.zero_()
+    for heads in (decoder.intermediate_convs, decoder.output_conv):
+        for parameter in heads.parameters():
+            parameter.mul_(0.03)

@@ -38,21 +38,21 @@ class TaskPrompt(nn.Module):
         if len(tasks) != batch_size:
             raise ValueError(f"{len(tasks)} tasks for a batch of {batch_size} images")
         if not isinstance(tasks, Tensor):
-            return torch.tensor([self._row(entry) for entry in _rectangular(tasks)])
+            rows = self._rows_of_names([[t] if isinstance(t, str) else list(t) for t in tasks])
+            return rows[:, 0] if all(isinstance(entry, str) for entry in tasks) else rows
         if tasks.dtype != torch.int64 or tasks.ndim not in (1, 2):
             shape = tuple(tasks.shape)
             raise ValueError(f"tasks is {tasks.dtype} {shape}, expected int64 (B,) or (B, T)")
         return tasks
 
-    def _row(self, entry: str | Sequence[str]) -> int | list[int]:
-        if not isinstance(entry, str):
-            return [self.tasks.index(self._known(name)) for name in entry]
-        return self.tasks.index(self._known(entry))
-
-    def _known(self, name: str) -> str:
-        if name not in self.tasks:
-            raise ValueError(f"the model was trained on {', '.join(self.tasks)}; not on {name}")
-        return name
+    def _rows_of_names(self, names: list[list[str]]) -> Tensor:
+        unknown = sorted({str(name) for entry in names for name in entry} - set(self.tasks))
+        if unknown:
+            trained = ", ".join(self.tasks)
+            raise ValueError(f"the model was trained on {trained}; not on {', '.join(unknown)}")
+        if len({len(entry) for entry in names}) > 1:
+            raise ValueError("the images of a batch have different numbers of tasks")
+        return torch.tensor([[self.tasks.index(name) for name in entry] for entry in names])
 
     def forward(self, features: Tensor, rows: Tensor) -> Tensor:
         """features: (B, H, W, C), rows: (B,) or (B, T) int64 -> (B, H, W, C) or (B * T, H, W, C).
@@ -66,10 +66,3 @@ class TaskPrompt(nn.Module):
             raise ValueError(f"unknown tasks {rows.tolist()}, expected rows 0 to {last}") from None
         prompts = prompts.reshape(len(features), -1, 1, 1, prompts.shape[-1])  # (B, T, 1, 1, C)
         return (features[:, None] + prompts).flatten(0, 1)
-
-
-def _rectangular(tasks: Sequence) -> Sequence:
-    """`tasks` itself; ValueError unless all images have the same number of tasks."""
-    if len({1 if isinstance(entry, str) else len(entry) for entry in tasks}) > 1:
-        raise ValueError("the images of a batch have different numbers of tasks, expected the same")
-    return tasks

@@ -11,7 +11,7 @@ import numpy as np
 from eval.records import METRICS, figure, read_metrics
 from tasks import TASKS
 from upocr.picture import read_pages, to_8_bit
-from upocr.results import RESULTS, read_results
+from upocr.records import RESULTS_FILE, read_results
 from utils.cli import Parser, run
 from utils.files import atomic_path
 from utils.image import contact_sheet, read_rgb
@@ -59,7 +59,7 @@ def photo_rows(folder: Path) -> list[list[np.ndarray]]:
     Files that failed are left out. Raises ValueError where a task was not done.
     """
     rows = []
-    for record in read_results(folder / RESULTS):
+    for record in read_results(folder / RESULTS_FILE):
         if "error" in record:
             continue
         pictures = read_pages(record["input"], sys.maxsize)  # predict.py has checked the size
@@ -72,7 +72,7 @@ def photo_rows(folder: Path) -> list[list[np.ndarray]]:
             results = [np.asarray(read_rgb(folder / file)) for file in found]
             rows.append([to_8_bit(picture).rgb(), *results])
     if not rows:
-        raise ValueError(f"{folder}: no finished picture in {RESULTS}")
+        raise ValueError(f"{folder}: no finished picture in {RESULTS_FILE}")
     return rows
 
 

@@ -19,13 +19,11 @@ def fold(lateral: LateralConnection, dtype: torch.dtype) -> Folded:
     The first bias passes the zero padding of the first 3 x 3 convolution: fewer of its taps count
     at the border. So it is the weight of one more input, see `folded_lateral`.
     """
-    before, first, second, after = (
-        (conv.weight.to(dtype), conv.bias.to(dtype)) for conv in lateral
-    )
-    inputs = torch.cat((before[0].flatten(1), before[1][:, None]), dim=1)  # (C, C + 1)
-    narrow = torch.einsum("omyx,mi->oiyx", first[0], inputs)
-    wide = torch.einsum("om,miyx->oiyx", after[0].flatten(1), second[0])
-    return narrow, first[1], wide, after[0].flatten(1) @ second[1] + after[1]
+    w1, b1, w2, b2, w3, b3, w4, b4 = (parameter.to(dtype) for parameter in lateral.parameters())
+    inputs = torch.cat((w1.flatten(1), b1[:, None]), dim=1)  # (C, C + 1)
+    narrow = torch.einsum("omyx,mi->oiyx", w2, inputs)
+    wide = torch.einsum("om,miyx->oiyx", w4.flatten(1), w3)
+    return narrow, b2, wide, w4.flatten(1) @ b3 + b4
 
 
 def folded_lateral(x: Tensor, folded: Folded) -> Tensor:
@@ -42,7 +40,7 @@ class FoldingLateral(LateralConnection):
     def forward(self, x: Tensor) -> Tensor:
         """x: (B, C, H, W) -> (B, C, H, W)."""
         with torch.autocast(x.device.type, enabled=False):
-            folded = fold(self, self[0].weight.dtype)
+            folded = fold(self, next(self.parameters()).dtype)
         return folded_lateral(x, folded)
 
 
@@ -53,13 +51,18 @@ class FoldedLateral(nn.Module):
         lateral: its weights are folded in double precision.
     """
 
+    narrow: Tensor
+    narrow_bias: Tensor
+    wide: Tensor
+    wide_bias: Tensor
+
     def __init__(self, lateral: LateralConnection) -> None:
         super().__init__()
-        folded = (x.to(lateral[0].weight.dtype) for x in fold(lateral, torch.float64))
-        narrow, self.narrow_bias, wide, self.wide_bias = map(nn.Buffer, folded)
-        self.narrow, self.wide = (
-            nn.Buffer(x.to(memory_format=torch.channels_last)) for x in (narrow, wide)
-        )
+        dtype = next(lateral.parameters()).dtype
+        names = ("narrow", "narrow_bias", "wide", "wide_bias")
+        for name, tensor in zip(names, fold(lateral, torch.float64), strict=True):
+            layout = torch.channels_last if tensor.ndim == 4 else torch.contiguous_format
+            self.register_buffer(name, tensor.to(dtype, memory_format=layout))
 
     def forward(self, x: Tensor) -> Tensor:
         """x: (B, C, H, W) -> (B, C, H, W)."""

@@ -1,6 +1,6 @@
-"""Swapping modules of a built model for faster ones with the same parameters."""
+"""Swapping modules of a built model for faster ones."""
 
-from collections.abc import Mapping
+from collections.abc import Callable
 from typing import TypeVar
 
 from torch import nn
@@ -8,20 +8,19 @@ from torch import nn
 M = TypeVar("M", bound=nn.Module)
 
 
-def swap(model: nn.Module, classes: Mapping[type[nn.Module], type[nn.Module]]) -> None:
-    """Replace every submodule of the given classes by one of a faster subclass, in place.
-
-    Parameters, their names and their order stay.
-    """
+def swap(model: nn.Module, usual: type[M], make_fast: Callable[[M], nn.Module]) -> None:
+    """Replace every `usual` module inside the model by what `make_fast` makes of it, in place."""
     for parent in list(model.modules()):
         for name, child in list(parent.named_children()):
-            for usual, fast in classes.items():
-                if isinstance(child, usual):
-                    setattr(parent, name, adopt(fast, child))
+            if isinstance(child, usual):
+                setattr(parent, name, make_fast(child))
 
 
 def adopt(fast: type[M], module: nn.Module) -> M:
-    """A `fast`, a subclass without state of its own, that holds all that `module` holds."""
+    """A `fast` that holds all that `module` holds: the same parameters in the same order.
+
+    `fast` is a subclass of the module's class without state of its own.
+    """
     swapped = fast.__new__(fast)
     swapped.__dict__ = module.__dict__
     return swapped

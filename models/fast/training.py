@@ -1,4 +1,7 @@
-"""A model made fast and small for training."""
+"""A model made fast, or small, for training."""
+
+from collections.abc import Iterable
+from functools import partial
 
 from torch import Tensor, nn
 from torch.utils.checkpoint import checkpoint
@@ -7,30 +10,29 @@ from models.decoder import LateralConnection
 from models.fast.lateral import FoldingLateral
 from models.fast.recomputed_attention import RecomputedAttention
 from models.fast.recomputed_mlp import RecomputedMlp
-from models.fast.swap import swap
+from models.fast.swap import adopt, swap
 from models.swin import Mlp, SwinBlock, WindowAttention
 from models.upocr import UPOCRNetwork
+from utils.registry import Registry
 
-# What pays on a CPU, by name; a GPU has fused kernels and fast memory.
-TRAINING_SWAPS: dict[str, dict[type[nn.Module], type[nn.Module]]] = {
-    "laterals": {LateralConnection: FoldingLateral},
-    "attention": {WindowAttention: RecomputedAttention},
-    "mlp": {Mlp: RecomputedMlp},
-}
+# Modules, and subclasses that pay on a CPU. GPUs have fused kernels and fast memory.
+TRAINING_SWAPS: Registry[tuple[type[nn.Module], type[nn.Module]]] = Registry("swap")
+TRAINING_SWAPS.register("laterals")((LateralConnection, FoldingLateral))
+TRAINING_SWAPS.register("attention")((WindowAttention, RecomputedAttention))
+TRAINING_SWAPS.register("mlp")((Mlp, RecomputedMlp))
 
 
-def for_training(
-    model: UPOCRNetwork, swaps: tuple[str, ...] = tuple(TRAINING_SWAPS)
-) -> UPOCRNetwork:
-    """Swap modules for equivalents that train faster and in less memory, in place, on a CPU.
+def for_training(model: UPOCRNetwork, swaps: Iterable[str] = TRAINING_SWAPS) -> UPOCRNetwork:
+    """Swap modules for equivalents that train faster or in less memory on a CPU, in place.
 
-    Parameters, their names and their order stay. Does nothing to a model on another device.
+    Parameters, their names and their order stay. A model on another device stays as it is.
 
-    `swaps`: which modules to swap, of `TRAINING_SWAPS`.
+    `swaps`: names of the modules to swap, of `TRAINING_SWAPS`.
     """
     if next(model.parameters()).device.type == "cpu":
         for name in swaps:
-            swap(model, TRAINING_SWAPS[name])
+            usual, fast = TRAINING_SWAPS[name]
+            swap(model, usual, partial(adopt, fast))
     return model
 
 
@@ -46,4 +48,4 @@ def checkpoint_blocks(model: UPOCRNetwork, encoder: bool, decoder: bool) -> None
     """Trade time for memory: recompute the blocks of either half in the backward pass."""
     for half, enabled in ((model.encoder, encoder), (model.decoder, decoder)):
         if enabled:
-            swap(half, {SwinBlock: CheckpointedBlock})
+            swap(half, SwinBlock, partial(adopt, CheckpointedBlock))

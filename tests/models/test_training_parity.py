@@ -37,7 +37,7 @@ class UnitBatch(Batch):
 
 
 def training_batch(dtype: torch.dtype) -> Batch:
-    """The batch described in the reference README."""
+    """The batch that tests/reference/README.md describes."""
     ignored = torch.tensor(128 / 255, dtype=dtype)
     classes = reference_input("train_ttd", (2, 3, 128, 128)).argmax(1)
     detection = torch.nn.functional.one_hot(classes, 3).permute(0, 3, 1, 2).to(dtype)
