@@ -3,9 +3,12 @@ VENV := .venv
 BIN := $(VENV)/bin
 READY := $(VENV)/.ready
 
-.PHONY: help demo test lint format clean
+.PHONY: setup help demo test quick lint format clean
 
-help:  ## show this list
+setup: $(READY)  ## create the environment (default)
+	@echo "The environment is ready. Activate it: source $(BIN)/activate"
+
+help:  ## list the targets
 	@grep -hE '^[a-z]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z]+):.*## (.*)/make \1\t\2/' | expand -t 16
 
 $(READY): requirements.txt requirements-dev.txt
@@ -13,8 +16,8 @@ $(READY): requirements.txt requirements-dev.txt
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check -r requirements-dev.txt
 	@touch $@
 
-# The demo runs the shipped weights on a synthetic test split made for it and on photographs: those in
-# REAL (photos/, and triplets of text removal), or else three that scikit-image ships.
+# The demo runs the shipped weights on a synthetic test split and on photographs: those in
+# REAL (photos/, and triplets for text removal) if there are any, else three from scikit-image.
 DEMO := output/demo
 REAL ?= ../shared/real
 TRIPLETS := $(wildcard $(REAL)/TextRemoval/SCUT-EnsText/train)
@@ -25,7 +28,7 @@ EVAL_CONFIGS := $(addprefix data_configs/eval/,synthetic-text-removal.yaml \
 	$(if $(TRIPLETS),scut-enstext.yaml))
 DEMO_DATA := --data_root $(DEMO)/data --eval_data_cfg_path $(EVAL_CONFIGS) --output_dir $(DEMO)/eval
 
-demo: $(READY)  ## run the shipped weights on made pictures and on photographs, draw one page
+demo: $(READY)  ## run the shipped weights; draws output/demo/index.html
 	rm -rf $(DEMO) && mkdir -p $(DEMO)/data/TextRemoval/SCUT-EnsText
 	$(BIN)/python -m synthesis.synthesize --output_dir $(DEMO)/data/synthetic \
 		--num_train 0 --num_test 24 --seed 1
@@ -40,13 +43,19 @@ demo: $(READY)  ## run the shipped weights on made pictures and on photographs, 
 test: $(READY)  ## run all tests
 	$(BIN)/python -m pytest
 
-lint: $(READY)  ## check style and formatting
+quick: $(READY)  ## run the fast tests, in under a minute
+	$(BIN)/python -m pytest -m "not slow"
+
+lint: $(READY)  ## check style, formatting, layers and types
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
+	.ci/layers
+	$(BIN)/mypy
 
 format: $(READY)  ## fix style and formatting
 	$(BIN)/ruff check --fix .
 	$(BIN)/ruff format .
 
-clean:  ## remove the environment and caches
-	rm -rf $(VENV) .pytest_cache .ruff_cache
+clean:  ## remove the environment and all caches
+	rm -rf $(VENV) .mypy_cache .pytest_cache .ruff_cache
+	find . -name __pycache__ -prune -exec rm -rf {} +

@@ -1,4 +1,4 @@
-"""Joint training, single tasks, no task prompts: `python -m benchmarks.ablations`."""
+"""Joint training against single tasks and no prompts: `python -m benchmarks.ablations`."""
 
 import subprocess
 import sys
@@ -7,39 +7,39 @@ from typing import Any
 
 from benchmarks.measure import SYNTHETIC, report, synthetic_configs, write_json
 from eval.records import METRICS, figure, read_metrics
-from models import TASKS
-from models.upocr import VARIANTS
+from models import VARIANTS
+from tasks import OFFICIAL_TASKS
 from utils import files
 from utils.cli import Parser, positive_int, run
 
 ROOT = Path(__file__).resolve().parent.parent
-# Task -> its figure: name, keys into the record of a data set.
+# Task -> its figure of merit: name, keys into the record of a data set.
 FIGURES = {
     "text_removal": ("PSNR, dB", "strict/psnr"),
     "tampered_text_detection": ("mean IoU", "mean_iou"),
     "text_segmentation": ("fgIoU", "fg_iou"),
 }
-# From scratch text removal has by far the largest gradients, and the others wait for it.
+# Without pre-trained weights text removal has by far the largest gradients and delays the others.
 WEIGHTS = ("text_removal=0.2", "tampered_text_detection=2.5", "text_segmentation=2.5")
-STEPS_AN_EPOCH = 50
-COMMANDS = "commands.json"  # that made a model and its figures
+STEPS_PER_EPOCH = 50
+COMMANDS = "commands.json"  # behind a model and its figures
 
 
 def runs() -> dict[str, tuple[tuple[str, ...], tuple[str, ...]]]:
-    """Name -> the tasks that a model is trained on, and its further options."""
-    alone = {f"{task} alone": ((task,), ()) for task in TASKS}
-    without = {"joint, no task prompts": (TASKS, ("--task_prompts", "false"))}
-    return {"joint": (TASKS, ()), **without, **alone}
+    """Name -> the tasks of a model, and its further options."""
+    alone = {f"{task} alone": ((task,), ()) for task in OFFICIAL_TASKS}
+    without = {"joint, no task prompts": (OFFICIAL_TASKS, ("--task_prompts", "false"))}
+    return {"joint": (OFFICIAL_TASKS, ()), **without, **alone}
 
 
 def _epochs(steps: int) -> int:
-    return max(1, steps // STEPS_AN_EPOCH)
+    return max(1, steps // STEPS_PER_EPOCH)
 
 
 def commands(
     tasks: tuple[str, ...], further: tuple[str, ...], folder: Path, args: Any
 ) -> list[list[str]]:
-    """Training and evaluation of one model; every model sees equally many samples in a step."""
+    """Training and evaluation of one model, with equally many samples per step for every model."""
     launcher = ["-m", "torch.distributed.run", "--standalone"]
     launcher += [f"--nproc_per_node={args.processes}", "main.py"]
     epochs = _epochs(args.steps)
@@ -47,8 +47,8 @@ def commands(
         *("--variant", args.variant, "--pix2pix_size", args.side, "--vgg16_weights", "none"),
         *("--amp", "true", "--compile", args.compile, "--data_root", args.data_root.resolve()),
         *("--data_cfg_paths", *synthetic_configs("train", tasks)),
-        *("--batch_size", args.batch_size * len(TASKS) // len(tasks), "--num_workers", 1),
-        *("--epochs", epochs, "--iter_per_epoch", STEPS_AN_EPOCH, "--warmup_epochs", 1),
+        *("--batch_size", args.batch_size * len(OFFICIAL_TASKS) // len(tasks), "--num_workers", 1),
+        *("--epochs", epochs, "--iter_per_epoch", STEPS_PER_EPOCH, "--warmup_epochs", 1),
         *("--lr", 1e-3, "--lr_encoder_ratio", 1, "--task_weights", *WEIGHTS),
         *("--seed", args.seed, "--save_interval", epochs, "--overwrite", "true", *further),
     ]
@@ -62,7 +62,7 @@ def commands(
 
 
 def figures(folder: Path, tasks: tuple[str, ...]) -> dict[str, float | None]:
-    """The figure of every task, None where the model was not trained on it."""
+    """The figure of every task, None if the model was not trained on it."""
     metrics = read_metrics(folder / METRICS)
     return {
         f"{task}: {name}": figure(metrics[SYNTHETIC[task]], keys) if task in tasks else None
@@ -71,7 +71,7 @@ def figures(folder: Path, tasks: tuple[str, ...]) -> dict[str, float | None]:
 
 
 def _claim(folder: Path, lines: list[list[str]]) -> None:
-    """Note the commands that fill the folder; ValueError where others were at work."""
+    """Record the commands that fill the folder; ValueError if it was filled by others."""
     note = folder / COMMANDS
     if not folder.exists():
         files.write_json(note, lines)
@@ -80,7 +80,7 @@ def _claim(folder: Path, lines: list[list[str]]) -> None:
 
 
 def _is_tested(folder: Path, tasks: tuple[str, ...]) -> bool:
-    """Whether the figures of all tasks are there."""
+    """Whether the figures of all tasks exist."""
     metrics = read_metrics(folder / METRICS) if (folder / METRICS).exists() else {}
     return all(SYNTHETIC[task] in metrics for task in tasks)
 
@@ -89,14 +89,19 @@ def build_parser() -> Parser:
     """Options of the command."""
     parser = Parser(prog="python -m benchmarks.ablations", description=__doc__)
     add = parser.add_argument
-    add("--output_dir", type=Path, required=True, help="a folder in it for every model")
-    add("--data_root", type=Path, default=Path("data"), help="synthetic/ below it is trained on")
-    add("--test_root", type=Path, default=Path("data"), help="synthetic/ below it is tested on")
+    add("--output_dir", type=Path, required=True, help="gets one folder per model")
+    add("--data_root", type=Path, default=Path("data"), help="training data: synthetic/ in it")
+    add("--test_root", type=Path, default=Path("data"), help="test data: synthetic/ in it")
     add("--variant", choices=sorted(VARIANTS), default="upocr_nano")
-    add("--side", type=positive_int, default=256, help="of the crops in training, in pixels")
-    add("--test_side", type=positive_int, default=512, help="of the test pictures, in pixels")
-    add("--steps", type=positive_int, default=1000, help=f"of every model; whole {STEPS_AN_EPOCH}s")
-    add("--batch_size", type=positive_int, default=1, help="samples of each task, process and step")
+    add("--side", type=positive_int, default=256, help="side of the training crops in pixels")
+    add("--test_side", type=positive_int, default=512, help="side of the test pictures in pixels")
+    add(
+        "--steps",
+        type=positive_int,
+        default=1000,
+        help="steps per model",
+    )
+    add("--batch_size", type=positive_int, default=1, help="samples per task, process and step")
     add("--processes", type=positive_int, default=2)
     add("--compile", choices=("true", "false"), default="true")
     add("--seed", type=int, default=1)
@@ -105,7 +110,7 @@ def build_parser() -> Parser:
 
 
 def main() -> None:
-    """Train and test one model after the other; what is tested already is not made again."""
+    """Train and test one model after the other; finished ones are skipped."""
     args = build_parser().parse_args()
     rows = []
     for name, (tasks, further) in runs().items():
@@ -115,10 +120,10 @@ def main() -> None:
         if not _is_tested(folder, tasks):
             for line in lines:
                 if code := subprocess.run(line, cwd=ROOT, check=False).returncode:
-                    raise ValueError(f"{name}: {line[-1]}: training or test ended with {code}")
+                    raise ValueError(f"{name}: {line[-1]}: main.py ended with exit code {code}")
         rows.append({"model": name, **figures(folder, tasks)})
-    samples = args.batch_size * len(TASKS) * args.processes
-    title = f"{args.variant}, {_epochs(args.steps) * STEPS_AN_EPOCH} steps of {samples} samples"
+    samples = args.batch_size * len(OFFICIAL_TASKS) * args.processes
+    title = f"{args.variant}, {_epochs(args.steps) * STEPS_PER_EPOCH} steps of {samples} samples"
     write_json(args.json, {}, [report(f"{title} of {args.side} pixels", rows, {})])
 
 

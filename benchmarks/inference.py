@@ -1,7 +1,6 @@
-"""Time of one image, share of the machine's rate, peers: `python -m benchmarks.inference`."""
+"""Time and memory per image, plain and accelerated: `python -m benchmarks.inference`."""
 
-import copy
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -22,135 +21,125 @@ from benchmarks.measure import (
     report,
     write_json,
 )
-from benchmarks.naive import naive_copy
-from models import TASKS, build_upocr
-from models.fast.fold import fold_for_inference
+from models import VARIANTS, build_upocr
+from models.fast import INFERENCE_SWAPS, for_inference
 from models.swin import SwinStage
-from models.upocr import VARIANTS
+from tasks import OFFICIAL_TASKS
 from utils.cli import Parser, parse_bool, positive_int, run
 
-NAIVE = "naive, eager"
-THREE_TASKS = "float32  ours, three tasks"  # other work than the others, so without rates
-# A stage whose work is the same in all libraries: the first of the paper's encoder at 512 x 512.
+# Name of a kind of network -> its swaps; None: the plain model.
+KINDS: dict[str, tuple[str, ...] | None] = {
+    "plain": None,
+    **{f"only {name}": (name,) for name in INFERENCE_SWAPS},
+    "all": INFERENCE_SWAPS,
+}
+# A stage of equal work in all libraries: the first of the paper's encoder at 512 x 512.
 STAGE_DIM, STAGE_HEADS, STAGE_WINDOW, STAGE_SIDE = 96, 3, 16, 128
 
-Call = Callable[[], Any]
-
-
-def useful_gflop(network: nn.Module, image: Tensor) -> float:
-    """Work of one task on one image, multiply and add counted apart, without any folding."""
-    with FlopCounterMode(display=False) as counter:
-        network(image, TASKS[:1])
-    return counter.get_total_flops() / 1e9
-
-
-def variants(variant: str, side: int, compiled: bool) -> dict[str, Callable[[], Call]]:
-    """What is compared, by name: builders of networks, each for one image and one task."""
-    ways: dict[str, Callable[[], Call]] = {}
-    for name, dtype in DTYPES.items():
-        build = partial(make_call, variant, dtype, side)
-        ways[f"{name}  {NAIVE}"] = partial(build, naive=True)
-        ways[f"{name}  ours, eager"] = build
-        if compiled:
-            ways[f"{name}  ours, compiled"] = partial(build, compiled=True)
-    ways[THREE_TASKS] = partial(make_call, variant, torch.float32, side, tasks=[TASKS])
-    return ways
+Call = Callable[[], Tensor]
 
 
 def make_call(
     variant: str,
+    kind: str,
     dtype: torch.dtype,
     side: int,
-    *,
-    naive: bool = False,
+    tasks: Sequence[str] = OFFICIAL_TASKS[:1],
     compiled: bool = False,
-    tasks: Any = TASKS[:1],
 ) -> Call:
-    """Inference of one image with new weights: naive, or as `Predictor` does it."""
+    """Inference of one image with random weights by a network of `KINDS`."""
     torch.manual_seed(0)
     model = build_upocr(variant, scratch_init=True).eval()
-    network: nn.Module = naive_copy(model) if naive else fold_for_inference(model, dtype)
-    if compiled:
-        network = torch.compile(network)
+    swaps = KINDS[kind]
+    if swaps is not None:
+        model = for_inference(model, dtype, swaps)
+    network: Any = torch.compile(model) if compiled else model
     image = torch.rand(1, 3, side, side)
 
     def call() -> Tensor:
         with torch.autocast("cpu", dtype=dtype, enabled=dtype != torch.float32):
-            return network(image, tasks)[-1]
+            return network(image, [list(tasks)])[-1]
 
     return call
 
 
+def useful_gflop(variant: str, side: int) -> float:
+    """Work of the plain model per image and task, multiply and add counted apart."""
+    call = make_call(variant, "plain", torch.float32, side)
+    with FlopCounterMode(display=False) as counter:
+        call()
+    return counter.get_total_flops() / 1e9
+
+
 def compare(variant: str, side: int, compiled: bool, repeats: int, rates: dict) -> dict[str, Any]:
-    """The main table."""
-    model = build_upocr(variant).eval()
-    gflop = useful_gflop(naive_copy(model), torch.rand(1, 3, side, side))
-    calls = {name: build() for name, build in variants(variant, side, compiled).items()}
-    seconds = interleave(calls, repeats, warmup=2)
-    calls.clear()
-    naive = {name: median(seconds[f"{name}  {NAIVE}"]) for name in DTYPES}
+    """The main table: every kind in every type, and three tasks on one image."""
+    gflop = useful_gflop(variant, side)
+    builders: dict[tuple[str, str], Callable[[], Call]] = {
+        (name, kind): partial(make_call, variant, kind, dtype, side)
+        for name, dtype in DTYPES.items()
+        for kind in KINDS
+    }
+    if compiled:
+        for name, dtype in DTYPES.items():
+            build = partial(make_call, variant, "all", dtype, side, compiled=True)
+            builders[name, "all, compiled"] = build
+    three = ("float32", "all, three tasks")
+    builders[three] = partial(make_call, variant, "all", torch.float32, side, OFFICIAL_TASKS)
+    seconds = interleave({key: build() for key, build in builders.items()}, repeats, warmup=2)
     rows = []
-    for name, times in seconds.items():
-        dtype, took = name.split()[0], median(times)
-        rate = gflop / took if name != THREE_TASKS else None
+    for key, times in seconds.items():
+        plain, took = median(seconds[key[0], "plain"]), median(times)
+        share = None if key == three else gflop / took / rates[key[0]]
+        peak = in_fresh_process(_peak, builders[key])
         rows.append(
             {
-                "variant": name,
+                "type": key[0],
+                "swaps": key[1],
                 "seconds": took,
-                "GFLOP/s": rate,
-                "share of GEMM": rate and rate / rates[dtype],
-                "times naive": rate and naive[dtype] / took,
-                "peak GiB": in_fresh_process(_peak, variant, side, compiled, name),
+                "of plain": took / plain,
+                "share of GEMM": share,
+                "peak GiB": peak,
             }
         )
-    title = f"{variant}, {side} x {side}, batch 1: {gflop:.1f} GFLOP a task, medians of {repeats}"
-    return report(title, rows, {"gflop": gflop, "seconds": seconds})
+    title = f"{variant}, {side} x {side}, one image: {gflop:.1f} GFLOP, medians of {repeats}"
+    return report(title, rows, {"gflop": gflop})
 
 
 @torch.inference_mode()
-def _peak(variant: str, side: int, compiled: bool, name: str) -> float:
-    variants(variant, side, compiled)[name]()()
+def _peak(build: Callable[[], Call]) -> float:
+    build()()
     return peak_gib()
 
 
 def stages() -> dict[str, nn.Module]:
-    """Two blocks, the second one shifted, of every library; weights are each one's own."""
+    """Two blocks of every library, the second one shifted, with weights of its own."""
     side, window = STAGE_SIDE, STAGE_WINDOW
-    ours = SwinStage(STAGE_DIM, STAGE_HEADS, window, window, [0.0, 0.0])
-    naive = nn.Sequential(*copy.deepcopy(ours).blocks)
-    torchvision = nn.Sequential(
-        *(
-            SwinTransformerBlockV2(STAGE_DIM, STAGE_HEADS, [window] * 2, [shift] * 2)
-            for shift in (0, window // 2)
-        )
+    shifts = (0, window // 2)
+    torchvision = (
+        SwinTransformerBlockV2(STAGE_DIM, STAGE_HEADS, [window] * 2, [shift] * 2)
+        for shift in shifts
     )
-    timm = nn.Sequential(
-        *(
-            timm_swin.SwinTransformerV2Block(
-                STAGE_DIM, (side, side), STAGE_HEADS, window_size=window, shift_size=shift
-            )
-            for shift in (0, window // 2)
+    timm = (
+        timm_swin.SwinTransformerV2Block(
+            STAGE_DIM, (side, side), STAGE_HEADS, window_size=window, shift_size=shift
         )
+        for shift in shifts
     )
-    return {"naive": naive_copy(naive), "torchvision": torchvision, "timm": timm, "ours": ours}
+    return {
+        "ours, plain": SwinStage(STAGE_DIM, STAGE_HEADS, window, window, [0.0, 0.0]),
+        "torchvision": nn.Sequential(*torchvision),
+        "timm": nn.Sequential(*timm),
+    }
 
 
 def compare_stages(repeats: int) -> dict[str, Any]:
-    """Our blocks beside those of the libraries, in float32."""
+    """The plain blocks beside those of the libraries, in float32."""
     x = torch.rand(1, STAGE_SIDE, STAGE_SIDE, STAGE_DIM)
-    calls = {name: _stage_caller(stage.eval(), x) for name, stage in stages().items()}
+    calls = {name: partial(stage.eval(), x) for name, stage in stages().items()}
     seconds = interleave(calls, repeats, warmup=2)
-    rows = [
-        {"blocks": name, "ms": 1e3 * median(times), "times ours": median(times) / median(ours)}
-        for ours in [seconds["ours"]]
-        for name, times in seconds.items()
-    ]
+    rows = [{"blocks": name, "ms": 1e3 * median(times)} for name, times in seconds.items()]
     title = f"two blocks of {STAGE_DIM} channels, window {STAGE_WINDOW}, map {STAGE_SIDE}, eager"
-    return report(title, rows, {"seconds": seconds})
-
-
-def _stage_caller(stage: nn.Module, x: Tensor) -> Call:
-    return lambda: stage(x)
+    return report(title, rows, {})
 
 
 def build_parser() -> Parser:
@@ -158,9 +147,9 @@ def build_parser() -> Parser:
     parser = Parser(prog="python -m benchmarks.inference", description=__doc__)
     add = parser.add_argument
     add("--variant", choices=sorted(VARIANTS), default="upocr")
-    add("--side", type=positive_int, default=512, help="of the image, in pixels")
-    add("--compile", type=parse_bool, default=True, help="also with torch.compile")
-    add("--repeats", type=positive_int, default=7, help="timed calls of each variant")
+    add("--side", type=positive_int, default=512, help="side of the image in pixels")
+    add("--compile", type=parse_bool, default=False, help="include torch.compile")
+    add("--repeats", type=positive_int, default=7, help="timed calls per row")
     add("--num_threads", type=positive_int, default=torch.get_num_threads())
     add("--json", type=Path, help="write the figures to this file")
     return parser

@@ -1,4 +1,4 @@
-"""Memory and time of one huge image: `python -m benchmarks.large_image`."""
+"""Memory and time of one large image: `python -m benchmarks.large_image`."""
 
 import tempfile
 import time
@@ -10,13 +10,13 @@ from PIL import Image
 from tqdm import tqdm
 
 from benchmarks.measure import in_fresh_process, peak_gib
-from models import TASKS
-from upocr.predictor import Predictor
+from tasks import OFFICIAL_TASKS
+from upocr import UPOCR
 from utils.cli import Parser, positive_int, run
 
 
 def make_image(path: Path, width: int, height: int) -> None:
-    """A page full of text, of scikit-image, repeated, in colours that differ from copy to copy."""
+    """Copies of a page of text from scikit-image, each in a colour of its own."""
     page = np.repeat(skimage.data.page()[..., None], 3, axis=2)
     rng = np.random.default_rng(0)
     canvas = np.empty((height, width, 3), np.uint8)
@@ -33,10 +33,10 @@ def build_parser() -> Parser:
     add = parser.add_argument
     add("--width", type=positive_int, default=12000)
     add("--height", type=positive_int, default=9000)
-    add("--tasks", nargs="+", choices=TASKS, default=["text_removal"])
+    add("--tasks", nargs="+", choices=OFFICIAL_TASKS, default=["text_removal"])
     add("--weights", help="default: pretrained/upocr_nano.safetensors")
-    add("--window", type=int, help="default: as the weights say")
-    add("--batch_size", type=int, default=4, help="windows at once")
+    add("--window", type=int, help="default: that of the weights")
+    add("--batch_size", type=int, default=4, help="windows per batch")
     return parser
 
 
@@ -45,9 +45,9 @@ def main() -> None:
     args = build_parser().parse_args()
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / "huge.jpg"
-        # In another process, so that its memory does not count.
+        # In a process of its own, whose memory does not count.
         in_fresh_process(make_image, path, args.width, args.height)
-        model = Predictor.from_pretrained(
+        model = UPOCR.from_pretrained(
             args.weights, "cpu", window=args.window, batch_size=args.batch_size
         )
         loaded, start = peak_gib(), time.perf_counter()

@@ -1,4 +1,4 @@
-"""What all benchmarks share: the machine, its rate, interleaved timing, peak memory, the table."""
+"""Shared by all benchmarks: the machine and its rate, interleaved timing, peak memory, tables."""
 
 import multiprocessing
 import os
@@ -6,23 +6,25 @@ import platform
 import statistics
 import sys
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Hashable, Iterable, Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import torch
 
-from models import TASKS
+from tasks import OFFICIAL_TASKS
 from utils import files
 from utils.memory import peak_memory
 
+K = TypeVar("K", bound=Hashable)
+
 GEMM_SIDE = 2048
-# Task -> name of the synthetic data set that benchmarks train and test on.
-SYNTHETIC = {task: f"synthetic-{task.replace('_', '-')}" for task in TASKS}
+# Task -> name of its synthetic data set.
+SYNTHETIC = {task: f"synthetic-{task.replace('_', '-')}" for task in OFFICIAL_TASKS}
 DTYPES = {"float32": torch.float32, "bfloat16": torch.bfloat16}
 
 
-def synthetic_configs(split: str, tasks: Iterable[str] = TASKS) -> list[Path]:
+def synthetic_configs(split: str, tasks: Iterable[str] = OFFICIAL_TASKS) -> list[Path]:
     """Configurations of the synthetic data sets of some tasks; `split`: `train` or `eval`."""
     return [Path("data_configs", split, f"{SYNTHETIC[task]}.yaml") for task in tasks]
 
@@ -46,7 +48,7 @@ def _processor() -> str:
 
 
 def gemm(dtype: torch.dtype) -> Callable[[], object]:
-    """A multiplication of two square matrices: the yardstick of every share."""
+    """A multiplication of two square matrices, the yardstick of every share."""
     a, b = (torch.randn(GEMM_SIDE, GEMM_SIDE).to(dtype) for _ in range(2))
     return lambda: a @ b
 
@@ -58,16 +60,16 @@ def gemm_rates(repeats: int = 5) -> dict[str, float]:
 
 
 def interleave(
-    variants: dict[str, Callable[[], object]], repeats: int, warmup: int = 1
-) -> dict[str, list[float]]:
-    """Seconds of every call; the variants take turns, so that a change of load meets all of them.
+    variants: Mapping[K, Callable[[], object]], repeats: int, warmup: int = 1
+) -> dict[K, list[float]]:
+    """Seconds of every call; the variants take turns, so that changes of load affect all of them.
 
     Args:
-        variants: name -> what is timed.
-        repeats: timed calls of each.
-        warmup: calls of each before, in which compilers compile.
+        variants: name -> timed function.
+        repeats: timed calls per variant.
+        warmup: untimed calls per variant before them, for compilers and caches.
     """
-    seconds: dict[str, list[float]] = {name: [] for name in variants}
+    seconds: dict[K, list[float]] = {name: [] for name in variants}
     for turn in range(warmup + repeats):
         for name, call in variants.items():
             start = time.perf_counter()
@@ -88,14 +90,14 @@ median = statistics.median
 
 
 def peak_gib() -> float:
-    """Most memory that this process ever held, in GiB."""
+    """Peak memory of this process in GiB."""
     return peak_memory() / 2**30
 
 
 def in_fresh_process(function: Callable[..., Any], *args: Any) -> Any:
-    """Result of `function(*args)` in a process of its own, whose peak memory is its own, too.
+    """Result of `function(*args)` in a new process, with a peak memory of its own.
 
-    Bad input (ValueError, OSError) is raised here as well; so is ValueError where the process dies.
+    Re-raises ValueError and OSError of the function; raises ValueError if the process dies.
     """
     context = multiprocessing.get_context("spawn")
     ours, theirs = context.Pipe(duplex=False)
@@ -128,7 +130,7 @@ def _answer(pipe: Any, threads: int, function: Callable[..., Any], args: tuple) 
 
 
 def table(rows: list[dict[str, Any]]) -> str:
-    """Rows of equal keys as aligned text; floats with three digits that count."""
+    """Rows of equal keys as aligned text; floats with three significant digits."""
     texts = [{key: _cell(value) for key, value in row.items()} for row in rows]
     widths = {key: max(len(key), *(len(row[key]) for row in texts)) for key in texts[0]}
     first, *others = widths
@@ -154,7 +156,7 @@ def report(title: str, rows: list[dict[str, Any]], facts: dict[str, Any]) -> dic
 
 
 def print_machine() -> dict[str, float]:
-    """Measure `gemm_rates` and print them as the head of a report; returns them."""
+    """Measure `gemm_rates`, print them as the head of a report and return them."""
     facts, rates = machine(), gemm_rates()
     print(
         f"{facts['processor']}, {facts['threads']} threads of {os.cpu_count()}, "

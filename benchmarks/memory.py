@@ -1,34 +1,36 @@
-"""Bytes that a training step keeps for its backward pass: `python -m benchmarks.memory`.
+"""Bytes saved for the backward pass of a training step: `python -m benchmarks.memory`.
 
-Nothing is computed: tensors without contents go through the network, and what autograd saves is
-counted, every storage once. So any batch is accounted for on any machine.
+Nothing is computed: fake tensors go through the network, and every storage that autograd saves is
+counted once, so that any batch is accounted for on any machine.
 """
 
+from contextlib import nullcontext
 from pathlib import Path
 from typing import Any
 
 import torch
 from torch import Tensor, nn
+from torch._guards import detect_fake_mode
 from torch._subclasses.fake_tensor import FakeTensorMode
 from torch.autograd.graph import saved_tensors_hooks
 
 from benchmarks.measure import DTYPES, report, write_json
-from models import TASKS, build_upocr
-from models.criterion import MultiTaskCriterion, build_criterion
+from models import VARIANTS, build_criterion, build_upocr, build_vgg16
+from models.fast import checkpoint_blocks, for_training
 from models.swin import SwinBlock
-from models.upocr import UPOCR, VARIANTS
-from models.vgg import build_vgg16
+from tasks import OFFICIAL_TASKS
+from utils.batch import Batch
 from utils.cli import Parser, positive_int, run
 
-# Bytes a parameter: weight, gradient and the two moments of AdamW, all float32.
+# Bytes per parameter: weight, gradient and the two moments of AdamW in float32.
 PARAMETER_BYTES = 16
 
 
 class SavedTensors:
-    """Counts what autograd saves while it is entered; parameters are not counted.
+    """Context manager that counts the tensors saved by autograd.
 
     Args:
-        known: tensors that exist anyway.
+        known: tensors that are not counted, such as parameters.
     """
 
     def __init__(self, known: list[Tensor]) -> None:
@@ -39,7 +41,7 @@ class SavedTensors:
     def _pack(self, tensor: Tensor) -> Tensor:
         storage = tensor.untyped_storage()
         if storage._cdata not in self._known:
-            # Kept, so that no other takes its place in memory.
+            # kept, so that no other storage takes its address
             self._storages[storage._cdata] = storage
         return tensor
 
@@ -51,38 +53,36 @@ class SavedTensors:
         self._hooks.__exit__(*error)
 
     def num_bytes(self) -> int:
-        """Bytes so far, every storage once."""
+        """Bytes of all storages so far."""
         return sum(storage.nbytes() for storage in self._storages.values())
 
 
 def saved_bytes(
-    model: UPOCR,
-    criterion: MultiTaskCriterion,
-    batch_size: int,
-    side: int,
-    dtype: torch.dtype,
-    checkpointed: bool,
+    variant: str, vgg16_weights: str, batch: Batch, dtype: torch.dtype, checkpointed: bool
 ) -> int:
-    """Bytes that forward pass and losses of `batch_size` samples a task leave for the backward.
+    """Bytes that forward pass and losses of a batch of fractions save for the backward pass.
 
-    A checkpointed block comes back whole in the backward pass: the largest one counts as well.
+    The backward pass recomputes checkpointed blocks one by one: the largest counts as well.
     """
-    tasks = [task for task in TASKS for _ in range(batch_size)]
-    images, labels = (torch.rand(len(tasks), 3, side, side) for _ in range(2))
-    masks = torch.ones(len(tasks), 1, side, side)
+    model = for_training(build_upocr(variant).train())
+    criterion = build_criterion(OFFICIAL_TASKS, build_vgg16(vgg16_weights))
+    mode = detect_fake_mode(batch.images)
+    if mode is not None:
+        for module in (model, criterion):
+            without_contents(module, mode)
     weights = [*model.parameters(), *model.buffers(), *criterion.parameters()]
-    known = [*weights, images, labels, masks]
-    model.set_grad_checkpointing(False, False)
-    with torch.autocast("cpu", dtype=dtype, enabled=dtype != torch.float32):
-        largest = _largest_block(model, images, tasks, known) if checkpointed else 0
-        model.set_grad_checkpointing(checkpointed, checkpointed)
+    known = [*weights, batch.images, batch.labels, batch.masks]
+    autocast = torch.autocast("cpu", dtype=dtype, enabled=dtype != torch.float32)
+    with mode or nullcontext(), autocast:
+        largest = _largest_block(model, batch, known) if checkpointed else 0
+        checkpoint_blocks(model, encoder=checkpointed, decoder=checkpointed)
         with SavedTensors(known) as saved:
-            criterion(model(images, tasks), images, labels, masks, tasks)
+            criterion(model(batch.images, batch.tasks), batch)
     return saved.num_bytes() + largest
 
 
 def without_contents(module: nn.Module, mode: FakeTensorMode) -> nn.Module:
-    """The module with its weights and buffers replaced by tensors of the same shape and type."""
+    """The module with weights and buffers replaced by fake tensors of the same shape and type."""
     for part in module.modules():
         for name, weight in part._parameters.items():
             if weight is not None:
@@ -94,20 +94,27 @@ def without_contents(module: nn.Module, mode: FakeTensorMode) -> nn.Module:
     return module
 
 
-def _largest_block(model: UPOCR, images: Tensor, tasks: list[str], known: list[Tensor]) -> int:
+def _largest_block(model: nn.Module, batch: Batch, known: list[Tensor]) -> int:
     sizes = []
 
-    def count(block: SwinBlock, inputs: tuple[Tensor]) -> None:
+    def count(block: nn.Module, inputs: tuple[Tensor]) -> None:
         with SavedTensors(known) as saved:
             block.forward(*inputs)
         sizes.append(saved.num_bytes())
 
     blocks = [module for module in model.modules() if isinstance(module, SwinBlock)]
     handles = [block.register_forward_pre_hook(count) for block in blocks]
-    model(images, tasks)
+    model(batch.images, batch.tasks)
     for handle in handles:
         handle.remove()
     return max(sizes)
+
+
+def unit_batch(side: int, batch_size: int) -> Batch:
+    """Random fractions, `batch_size` samples per official task."""
+    tasks = [task for task in OFFICIAL_TASKS for _ in range(batch_size)]
+    images, labels = (torch.rand(len(tasks), 3, side, side) for _ in range(2))
+    return Batch(images, labels, torch.ones(len(tasks), 1, side, side), tasks, tasks)
 
 
 def build_parser() -> Parser:
@@ -115,9 +122,9 @@ def build_parser() -> Parser:
     parser = Parser(prog="python -m benchmarks.memory", description=__doc__.splitlines()[0])
     add = parser.add_argument
     add("--variant", choices=sorted(VARIANTS), default="upocr")
-    add("--side", type=positive_int, default=512, help="of the images, in pixels")
-    add("--batch_size", type=positive_int, default=8, help="samples of each task")
-    add("--vgg16_weights", default="random", help="random or none: only its shape matters")
+    add("--side", type=positive_int, default=512, help="side of the images in pixels")
+    add("--batch_size", type=positive_int, default=8, help="samples per task")
+    add("--vgg16_weights", default="random", help="random or none; only its shape matters")
     add("--json", type=Path, help="write the figures to this file")
     return parser
 
@@ -125,27 +132,23 @@ def build_parser() -> Parser:
 def main() -> None:
     """The command."""
     args = build_parser().parse_args()
-    model = build_upocr(args.variant).train()
-    criterion = build_criterion(build_vgg16(args.vgg16_weights))
-    constant = PARAMETER_BYTES * sum(p.numel() for p in model.parameters()) / 2**30
+    count = sum(p.numel() for p in build_upocr(args.variant).parameters())
+    constant = PARAMETER_BYTES * count / 2**30
+    with FakeTensorMode():
+        batch = unit_batch(args.side, args.batch_size)
     rows = []
-    mode = FakeTensorMode()
-    for module in (model, criterion):
-        without_contents(module, mode)
-    with mode:
-        for name, dtype in DTYPES.items():
-            for checkpointed in (False, True):
-                options = (args.batch_size, args.side, dtype, checkpointed)
-                saved = saved_bytes(model, criterion, *options) / 2**30
-                rows.append(
-                    {
-                        "step": name + ", checkpointed" * checkpointed,
-                        "saved GiB": saved,
-                        "weights and optimizer GiB": constant,
-                        "sum GiB": saved + constant,
-                    }
-                )
-    samples = args.batch_size * len(TASKS)
+    for name, dtype in DTYPES.items():
+        for checkpointed in (False, True):
+            saved = saved_bytes(args.variant, args.vgg16_weights, batch, dtype, checkpointed)
+            rows.append(
+                {
+                    "step": name + ", checkpointed" * checkpointed,
+                    "saved GiB": saved / 2**30,
+                    "weights and optimizer GiB": constant,
+                    "sum GiB": saved / 2**30 + constant,
+                }
+            )
+    samples = len(batch)
     title = f"{args.variant}, {samples} samples of {args.side} x {args.side}, by accounting"
     write_json(args.json, {}, [report(title, rows, {})])
 

@@ -1,4 +1,4 @@
-"""Where the time of a training step or of an image goes: `python -m benchmarks.profile`."""
+"""Time of a training step or of an image, by part: `python -m benchmarks.profile`."""
 
 from collections import Counter
 from collections.abc import Callable
@@ -12,12 +12,12 @@ from torch.utils.flop_counter import FlopCounterMode
 
 from benchmarks.inference import make_call
 from benchmarks.measure import DTYPES, print_machine, report, write_json
-from benchmarks.training import make_step, random_batches
-from models.upocr import VARIANTS
+from benchmarks.training import Setting, make_step
+from models import VARIANTS
 from utils.cli import Parser, positive_int, run
 
-# Part -> what the names of its operators begin with. The first part that fits an operator, or one
-# that it was called from, has its time.
+# Part -> prefixes of the names of its operators. An operator counts for the first part that fits
+# itself or one of its callers.
 PARTS = {
     "attention": ("upocr::", "aten::_scaled_dot_product", "aten::bmm", "aten::_softmax"),
     "convolutions": ("aten::convolution", "aten::mkldnn_convolution"),
@@ -26,8 +26,8 @@ PARTS = {
     "GELU": ("aten::gelu",),
     "optimizer": ("Optimizer.", "aten::_fused_adam"),
 }
-REST = "element by element, copies"
-# Operators whose arithmetic is counted, of the naive peer: it has no operator of its own.
+REST = "element-wise, copies"
+# Operators with counted arithmetic, of the plain model: it has no operators of its own.
 WORK = {
     "attention": ("bmm", "baddbmm"),
     "convolutions": ("convolution", "convolution_backward"),
@@ -35,12 +35,12 @@ WORK = {
 }
 
 
-def part_of(event: FunctionEvent) -> str:
-    """Part of `PARTS` that an event belongs to, else `REST`."""
-    names = []
-    while event is not None:
-        names.append(event.name)
-        event = event.cpu_parent
+def part_of(event: FunctionEvent | None) -> str:
+    """Part of an event: one of `PARTS`, else `REST`."""
+    names, caller = [], event
+    while caller is not None:
+        names.append(caller.name)
+        caller = caller.cpu_parent
     for part, beginnings in PARTS.items():
         if any(name.startswith(beginnings) for name in names):
             return part
@@ -48,7 +48,7 @@ def part_of(event: FunctionEvent) -> str:
 
 
 def seconds_by_part(call: Callable[[], Any], repeats: int) -> Counter:
-    """Seconds of one call in every part, mean of `repeats` after a first call."""
+    """Seconds per part of one call, mean of `repeats` after a first call."""
     call()
     with profile(activities=[ProfilerActivity.CPU]) as profiler:
         for _ in range(repeats):
@@ -60,7 +60,7 @@ def seconds_by_part(call: Callable[[], Any], repeats: int) -> Counter:
 
 
 def gflop_by_part(call: Callable[[], Any]) -> Counter:
-    """Work of one call in every part that has some, multiply and add counted apart."""
+    """Work per part of one call, multiply and add counted apart."""
     with FlopCounterMode(display=False) as counter:
         call()
     gflop: Counter = Counter()
@@ -72,18 +72,18 @@ def gflop_by_part(call: Callable[[], Any]) -> Counter:
 
 
 def compare(args: Any, rates: dict[str, float]) -> dict[str, Any]:
-    """The table: seconds, share, and for products their rate."""
+    """The table: time, share, and the rate of matrix products."""
     dtype = DTYPES[args.dtype]
 
-    def make(naive: bool) -> Callable[[], Any]:
+    def make(kind: str) -> Callable[[], Any]:
         if args.of == "inference":
-            return make_call(args.variant, dtype, args.side, naive=naive)
-        batches = random_batches(args.side, args.batch_size)
-        kind = "naive" if naive else "ours"
-        return make_step(args.variant, kind, dtype, args.vgg16_weights, batches)
+            return make_call(args.variant, kind, dtype, args.side)
+        setting = Setting(args.variant, args.side, args.batch_size, args.vgg16_weights)
+        return make_step(setting, kind, dtype)
 
-    gflop = gflop_by_part(make(naive=True))
-    seconds = seconds_by_part(make(naive=args.naive), args.repeats)
+    kind = "plain" if args.plain else "all"
+    gflop = gflop_by_part(make("plain"))
+    seconds = seconds_by_part(make(kind), args.repeats)
     total = sum(seconds.values())
     rows = []
     for part, took in seconds.most_common():
@@ -98,8 +98,8 @@ def compare(args: Any, rates: dict[str, float]) -> dict[str, Any]:
                 "of GEMM": rate / rates[args.dtype] if rate else None,
             }
         )
-    who = "the naive peer" if args.naive else "ours"
-    title = f"{args.of} of {args.variant}, {args.side} x {args.side}, {args.dtype}, {who}: "
+    swaps = "no swaps" if args.plain else "all swaps"
+    title = f"{args.of} of {args.variant}, {args.side} x {args.side}, {args.dtype}, {swaps}: "
     return report(title + f"{total:.3f} s", rows, {"seconds": total})
 
 
@@ -109,10 +109,10 @@ def build_parser() -> Parser:
     add = parser.add_argument
     add("--of", choices=["inference", "training"], default="training")
     add("--variant", choices=sorted(VARIANTS), default="upocr")
-    add("--side", type=positive_int, default=512, help="of the images, in pixels")
-    add("--batch_size", type=positive_int, default=1, help="samples of each task in training")
+    add("--side", type=positive_int, default=512, help="side of the images in pixels")
+    add("--batch_size", type=positive_int, default=1, help="samples per task in training")
     add("--dtype", choices=list(DTYPES), default="float32")
-    add("--naive", action="store_true", help="the naive peer in place of ours")
+    add("--plain", action="store_true", help="the plain model, without swaps")
     add("--vgg16_weights", default="none", help="imagenet, random, none or a file")
     add("--repeats", type=positive_int, default=3, help="profiled calls")
     add("--num_threads", type=positive_int, default=torch.get_num_threads())

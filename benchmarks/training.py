@@ -1,11 +1,11 @@
-"""Time and memory of a training step, and a naive peer: `python -m benchmarks.training`."""
+"""Time and memory per training step, plain and accelerated: `python -m benchmarks.training`."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import torch
-from torch import nn
 
 from benchmarks.measure import (
     DTYPES,
@@ -17,111 +17,151 @@ from benchmarks.measure import (
     report,
     write_json,
 )
-from benchmarks.naive import naive_copy
 from datasets import MultiTaskLoader, build_dataset
-from engine import to_device
-from models import TASKS, build_upocr
-from models.criterion import build_criterion
-from models.upocr import VARIANTS
-from models.vgg import build_vgg16
+from engine import train_one_epoch
+from models import VARIANTS, build_criterion, build_upocr, build_vgg16
+from models.fast import TRAINING_SWAPS, checkpoint_blocks, for_training
+from tasks import OFFICIAL_TASKS
+from utils.batch import Batch
 from utils.cli import Parser, parse_bool, positive_int, run
+from utils.logger import StepLog
 from utils.memory import keep_freed_memory
-from utils.optim import build_optimizer, optimizer_step
+from utils.optim import build_optimizer
 
 CPU = torch.device("cpu")
-Batches = Iterator[dict[str, Any]]
-NAIVE = ("naive", "naive, memory kept")
-KINDS = (*NAIVE, "ours", "ours, checkpointed", "ours, compiled")
+ALL = tuple(TRAINING_SWAPS)
+PLAIN = "plain"  # and as glibc manages memory by default
+# Name of a kind of step -> its swaps.
+KINDS: dict[str, tuple[str, ...]] = {
+    PLAIN: (),
+    "plain, memory kept": (),
+    **{f"only {name}": (name,) for name in ALL},
+    "all": ALL,
+    "all, checkpointed": ALL,
+}
+COMPILED = "all, compiled"
+
 Step = Callable[[], float]  # returns the loss
 
 
-def random_batches(side: int, batch_size: int) -> Batches:
-    """The same batch for ever, as a loader would give it: `batch_size` samples of every task."""
-    count = batch_size * len(TASKS)
+@dataclass(frozen=True)
+class Setting:
+    """The work of a step.
+
+    Args:
+        variant: of `models.VARIANTS`.
+        side: of the images in pixels.
+        batch_size: samples per task or data set.
+        vgg16_weights: see `models.build_vgg16`.
+        configs: data configurations to read; empty for one random batch.
+        data_root: folder of the data sets.
+        num_workers: loader processes.
+    """
+
+    variant: str
+    side: int
+    batch_size: int
+    vgg16_weights: str = "none"
+    configs: Sequence[Path] = ()
+    data_root: Path = Path("data")
+    num_workers: int = 1
+
+    def batches(self) -> Iterator[Batch]:
+        """Endless batches of the loader, or the same random batch."""
+        if self.configs:
+            sets = [build_dataset(path, self.side, self.data_root) for path in self.configs]
+            return iter(MultiTaskLoader(sets, self.batch_size, 0, self.num_workers))
+        return _repeated(random_batch(self.side, self.batch_size))
+
+    @property
+    def num_samples(self) -> int:
+        """Samples per step."""
+        return self.batch_size * len(self.configs or OFFICIAL_TASKS)
+
+
+def _repeated(batch: Batch) -> Iterator[Batch]:
+    while True:
+        yield batch
+
+
+def random_batch(side: int, batch_size: int) -> Batch:
+    """A batch of `batch_size` samples per official task."""
+    tasks = [task for task in OFFICIAL_TASKS for _ in range(batch_size)]
     draw = torch.Generator().manual_seed(0)
     images, labels = (
-        torch.randint(256, (count, 3, side, side), dtype=torch.uint8, generator=draw)
+        torch.randint(256, (len(tasks), 3, side, side), dtype=torch.uint8, generator=draw)
         for _ in range(2)
     )
-    masks = 255 * torch.randint(2, (count, 1, side, side), dtype=torch.uint8, generator=draw)
-    tasks = [task for task in TASKS for _ in range(batch_size)]
-    while True:
-        yield {"images": images, "labels": labels, "masks": masks, "tasks": tasks}
+    masks = torch.randint(2, (len(tasks), 1, side, side), dtype=torch.uint8, generator=draw)
+    return Batch(images, labels, 255 * masks, tasks, tasks)
 
 
-def make_step(variant: str, kind: str, dtype: torch.dtype, vgg16: str, batches: Batches) -> Step:
-    """A whole training step of one of `KINDS`."""
-    if kind != "naive":
-        keep_freed_memory()  # as main.py does
+def make_step(setting: Setting, kind: str, dtype: torch.dtype) -> Step:
+    """A whole training step of one of `KINDS` or `COMPILED`."""
+    if kind != PLAIN:
+        keep_freed_memory()  # like main.py
     torch.manual_seed(0)
-    model = build_upocr(variant, scratch_init=True).train()
-    criterion = build_criterion(build_vgg16(vgg16))
-    network: nn.Module = naive_copy(model) if kind in NAIVE else model
-    optimizer = build_optimizer(network, 1e-5, 0.1, 0.05)
-    if kind == "ours, checkpointed":
-        model.set_grad_checkpointing(True, True)
-    if kind == "ours, compiled":
-        network = torch.compile(network)
-    scaler = torch.amp.GradScaler("cpu", enabled=False)
+    model = build_upocr(setting.variant, scratch_init=True)
+    checkpointed = kind == "all, checkpointed"
+    checkpoint_blocks(model, encoder=checkpointed, decoder=checkpointed)
+    for_training(model, KINDS.get(kind, ALL))
+    criterion = build_criterion(OFFICIAL_TASKS, build_vgg16(setting.vgg16_weights))
+    optimizer = build_optimizer(model, 1e-5, 0.1, 0.05)
+    network: Any = torch.compile(model) if kind == COMPILED else model
+    batches = setting.batches()
 
     def step() -> float:
-        batch = next(batches)
-        images, labels, masks = (to_device(batch[k], CPU) for k in ("images", "labels", "masks"))
-        with torch.autocast("cpu", dtype=dtype, enabled=dtype != torch.float32):
-            outputs = network(images, batch["tasks"])
-            total, _ = criterion(outputs, images, labels, masks, batch["tasks"])
-        optimizer_step(total, optimizer, scaler, network.parameters(), 0.0)
-        return total.item()
+        losses = train_one_epoch(
+            network,
+            criterion,
+            batches,
+            optimizer,
+            torch.amp.GradScaler("cpu", enabled=False),
+            StepLog(0, 1, 1, 1, optimizer, CPU),
+            device=CPU,
+            amp_dtype=None if dtype == torch.float32 else dtype,
+            clip_max_norm=0.0,
+        )
+        return losses["total"]
 
     return step
 
 
-def measure(args: Any, kind: str, dtype: str) -> tuple[list[float], float]:
-    """Seconds of `args.steps` steps after two others, and the GiB that this process took at most.
+def measure(setting: Setting, kind: str, dtype: str, steps: int) -> tuple[list[float], float]:
+    """Seconds of `steps` steps after two others, and the peak memory of the process in GiB."""
+    step = make_step(setting, kind, DTYPES[dtype])
+    return interleave({kind: step}, steps, warmup=2)[kind], peak_gib()
 
-    Fed by one batch, or by a loader that reads data sets.
+
+def compare(
+    setting: Setting, kinds: Sequence[str], dtype: str, steps: int, repeats: int
+) -> dict[str, Any]:
+    """The table of one type.
+
+    The kinds take turns, each time in a process of its own: memory that one leaves behind would
+    slow down or speed up the next.
     """
-    batches = random_batches(args.side, args.batch_size)
-    if args.data_cfg_paths:
-        sets = [build_dataset(path, args.side, args.data_root) for path in args.data_cfg_paths]
-        batches = iter(MultiTaskLoader(sets, args.batch_size, 0, args.num_workers))
-    step = make_step(args.variant, kind, DTYPES[dtype], args.vgg16_weights, batches)
-    seconds = interleave({kind: step}, args.steps, warmup=2)[kind]
-    return seconds, peak_gib()
-
-
-def compare(args: Any) -> list[dict[str, Any]]:
-    """A table for every type.
-
-    The kinds take turns, each time in a process of its own: what one leaves in memory would slow
-    down or speed up the next.
-    """
-    kinds = KINDS if args.compile else KINDS[:-1]
-    reports = []
-    for dtype in args.dtypes:
-        seconds: dict[str, list[float]] = {kind: [] for kind in kinds}
-        peaks = dict.fromkeys(kinds, 0.0)
-        for kind in kinds * args.repeats:
-            times, peak = in_fresh_process(measure, args, kind, dtype)
-            seconds[kind] += times
-            peaks[kind] = max(peaks[kind], peak)
-        samples = args.batch_size * (
-            len(args.data_cfg_paths) if args.data_cfg_paths else len(TASKS)
-        )
-        rows = [
-            {
-                "step": kind,
-                "seconds": median(times),
-                "samples/s": samples / median(times),
-                "times naive": median(seconds["naive"]) / median(times),
-                "peak GiB": peaks[kind],
-                "of naive": peaks[kind] / peaks["naive"],
-            }
-            for kind, times in seconds.items()
-        ]
-        title = f"{args.variant}, {samples} samples of {args.side} x {args.side}, {dtype}"
-        reports.append(report(title, rows, {"seconds": seconds}))
-    return reports
+    seconds: dict[str, list[float]] = {kind: [] for kind in kinds}
+    peaks = dict.fromkeys(kinds, 0.0)
+    for kind in [*kinds] * repeats:
+        times, peak = in_fresh_process(measure, setting, kind, dtype, steps)
+        seconds[kind] += times
+        peaks[kind] = max(peaks[kind], peak)
+    kept = "plain, memory kept"
+    rows = [
+        {
+            "swaps": kind,
+            "seconds": median(times),
+            "samples/s": setting.num_samples / median(times),
+            "of plain": median(times) / median(seconds[kept]),
+            "peak GiB": peaks[kind],
+            "peak of plain": peaks[kind] / peaks[kept],
+        }
+        for kind, times in seconds.items()
+    ]
+    side = setting.side
+    title = f"{setting.variant}, {setting.num_samples} samples of {side} x {side}, {dtype}; "
+    return report(title + f"of plain: of '{kept}'", rows, {"seconds": seconds})
 
 
 def build_parser() -> Parser:
@@ -129,17 +169,17 @@ def build_parser() -> Parser:
     parser = Parser(prog="python -m benchmarks.training", description=__doc__)
     add = parser.add_argument
     add("--variant", choices=sorted(VARIANTS), default="upocr")
-    add("--side", type=positive_int, default=512, help="of the images, in pixels")
-    add("--batch_size", type=positive_int, default=1, help="samples of each task")
+    add("--side", type=positive_int, default=512, help="side of the images in pixels")
+    add("--batch_size", type=positive_int, default=1, help="samples per task")
     add("--dtypes", nargs="+", choices=list(DTYPES), default=list(DTYPES))
     add("--vgg16_weights", default="random", help="imagenet, random, none or a file")
-    add("--compile", type=parse_bool, default=False, help="also with torch.compile")
+    add("--compile", type=parse_bool, default=False, help="include torch.compile")
     add("--repeats", type=positive_int, default=3, help="turns, each in a new process")
-    add("--steps", type=positive_int, default=1, help="timed in a turn, after two that are not")
+    add("--steps", type=positive_int, default=1, help="timed steps per turn, after two others")
     add("--num_threads", type=positive_int, default=torch.get_num_threads())
-    add("--data_cfg_paths", type=Path, nargs="+", help="feed from these data sets, not one batch")
+    add("--data_cfg_paths", type=Path, nargs="+", default=[], help="read these data sets")
     add("--data_root", type=Path, default=Path("data"), help="folder of the data sets")
-    add("--num_workers", type=int, default=1, help="processes that read the data sets")
+    add("--num_workers", type=int, default=1, help="loader processes")
     add("--json", type=Path, help="write the figures to this file")
     return parser
 
@@ -149,7 +189,18 @@ def main() -> None:
     args = build_parser().parse_args()
     torch.set_num_threads(args.num_threads)
     rates = print_machine()
-    write_json(args.json, rates, compare(args))
+    setting = Setting(
+        args.variant,
+        args.side,
+        args.batch_size,
+        args.vgg16_weights,
+        args.data_cfg_paths,
+        args.data_root,
+        args.num_workers,
+    )
+    kinds = [*KINDS, COMPILED] if args.compile else list(KINDS)
+    reports = [compare(setting, kinds, dtype, args.steps, args.repeats) for dtype in args.dtypes]
+    write_json(args.json, rates, reports)
 
 
 if __name__ == "__main__":

@@ -1,6 +1,8 @@
 """One set of transforms for all tasks: each field declares how it is resampled and filled."""
 
+import math
 import random
+from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
@@ -8,48 +10,62 @@ import torch
 from PIL import Image
 from torchvision.transforms import ColorJitter as TorchColorJitter
 
+from utils.registry import Registry
+
 Images = dict[str, Image.Image]
 
 
 @dataclass(frozen=True)
 class Field:
-    """How one image of a sample is treated.
+    """How one image of a sample is transformed.
 
     Args:
         interpolation: Pillow's filter for resizing.
-        fill: value of the corners that a rotation uncovers, in the units of the image's mode.
+        fill: value of the corners that a rotation uncovers, in the mode of the image.
     """
 
     interpolation: Image.Resampling = Image.Resampling.BICUBIC
     fill: int | tuple[int, int, int] = 0
 
 
+class Transform(ABC):
+    """One step from the images of a sample to the images of a sample."""
+
+    @abstractmethod
+    def __call__(self, images: Images, fields: Mapping[str, Field], rng: random.Random) -> Images:
+        """Transform all images alike; every random number comes from `rng` or from torch."""
+
+
+TRANSFORMS: Registry[type[Transform]] = Registry("transform")
+
+
 @dataclass(frozen=True)
-class RandomTransform:
-    """A transform that happens with a probability; `apply` does it."""
+class RandomTransform(Transform):
+    """A transform that `apply` performs with a probability."""
 
     probability: float
 
     def __post_init__(self) -> None:
-        _check("probability", self.probability, 0, 1)
+        _check_range("probability", self.probability, 0, 1)
 
     def __call__(self, images: Images, fields: Mapping[str, Field], rng: random.Random) -> Images:
-        # Official: drawn first in any case, also for a probability of 0 or 1.
+        # Official: one number is drawn in any case, even for a probability of 0 or 1.
         if rng.random() < self.probability:
             return self.apply(images, fields, rng)
         return images
 
+    @abstractmethod
     def apply(self, images: Images, fields: Mapping[str, Field], rng: random.Random) -> Images:
-        """The transform itself, the same for every image of the sample."""
-        raise NotImplementedError
+        """The transform itself."""
 
 
+@TRANSFORMS.register("random_crop")
 @dataclass(frozen=True)
 class RandomCrop(RandomTransform):
-    """Cut a window whose width and height are independent random shares of the image's.
+    """Crop a window whose width and height are independent random fractions of the image's.
 
     Args:
-        min_ratio, max_ratio: bounds of the share, in (0, 1].
+        min_ratio, max_ratio: bounds of the fraction, in (0, 1].
     """
 
     min_ratio: float
@@ -57,11 +73,11 @@ class RandomCrop(RandomTransform):
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        _check("max_ratio", self.max_ratio, 0, 1)
-        _check("min_ratio", self.min_ratio, 0, self.max_ratio)
+        _check_range("max_ratio", self.max_ratio, 0, 1)
+        _check_range("min_ratio", self.min_ratio, 0, self.max_ratio)
 
     def apply(self, images: Images, fields: Mapping[str, Field], rng: random.Random) -> Images:
-        """Draws the width ratio, the height ratio, the left and the top, in this order."""
+        """Draws the width ratio, the height ratio, the left and the top edge, in this order."""
         width, height = next(iter(images.values())).size
         crop_width = max(1, int(width * rng.uniform(self.min_ratio, self.max_ratio)))
         crop_height = max(1, int(height * rng.uniform(self.min_ratio, self.max_ratio)))
@@ -71,6 +87,7 @@ class RandomCrop(RandomTransform):
         return {name: image.crop(box) for name, image in images.items()}
 
 
+@TRANSFORMS.register("random_horizontal_flip")
 @dataclass(frozen=True)
 class RandomHorizontalFlip(RandomTransform):
     """Mirror left and right."""
@@ -81,23 +98,24 @@ class RandomHorizontalFlip(RandomTransform):
         return {name: image.transpose(flip) for name, image in images.items()}
 
 
+@TRANSFORMS.register("random_rotation")
 @dataclass(frozen=True)
 class RandomRotation(RandomTransform):
     """Rotate about the centre on a canvas that grows to hold every pixel.
 
     Args:
-        max_angle: largest angle in degrees, either way.
+        max_angle: largest angle in degrees, in either direction.
     """
 
     max_angle: float
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        _check("max_angle", self.max_angle, 0, 180)
+        _check_range("max_angle", self.max_angle, 0, 180)
 
     def apply(self, images: Images, fields: Mapping[str, Field], rng: random.Random) -> Images:
         """Draws the angle."""
-        # Official: nearest neighbour for every field, photographs too.
+        # Official: nearest neighbour for every field, photographs included.
         angle = rng.uniform(-self.max_angle, self.max_angle)
         return {
             name: image.rotate(angle, expand=True, fillcolor=fields[name].fill)
@@ -105,9 +123,10 @@ class RandomRotation(RandomTransform):
         }
 
 
+@TRANSFORMS.register("color_jitter")
 @dataclass(frozen=True)
 class ColorJitter(RandomTransform):
-    """Change the colours of the field `image`, by torchvision on torch's global CPU generator.
+    """Change the colours of the field `image`, by torchvision.
 
     Args:
         brightness, contrast, saturation: largest relative change.
@@ -122,18 +141,19 @@ class ColorJitter(RandomTransform):
     def __post_init__(self) -> None:
         super().__post_init__()
         for name in ("brightness", "contrast", "saturation"):
-            _check(name, getattr(self, name), 0, float("inf"))
-        _check("hue", self.hue, 0, 0.5)
+            _check_range(name, getattr(self, name), 0, math.inf)
+        _check_range("hue", self.hue, 0, 0.5)
 
     def apply(self, images: Images, fields: Mapping[str, Field], rng: random.Random) -> Images:
-        """Draws from torch only."""
+        """Draws from torch's global CPU generator only."""
         jitter = TorchColorJitter(self.brightness, self.contrast, self.saturation, self.hue)
         return images | {"image": jitter(images["image"])}
 
 
+@TRANSFORMS.register("resize")
 @dataclass(frozen=True)
-class Resize:
-    """Resize every image to size x size pixels with its field's interpolation."""
+class Resize(Transform):
+    """Resize every image to size x size pixels with the interpolation of its field."""
 
     size: int
 
@@ -144,38 +164,26 @@ class Resize:
         }
 
 
-Transform = RandomTransform | Resize
-
-# Names in the YAML files.
-TRANSFORMS: dict[str, type[Transform]] = {
-    "random_crop": RandomCrop,
-    "random_horizontal_flip": RandomHorizontalFlip,
-    "random_rotation": RandomRotation,
-    "color_jitter": ColorJitter,
-    "resize": Resize,
-}
-
-
 def transform_images(
     images: Images, fields: Mapping[str, Field], transforms: Sequence[Transform], seed: int | None
 ) -> Images:
     """Apply the transforms in order; the result is a pure function of the images and the seed.
 
-    Without a seed, in evaluation, random transforms are skipped. Random generators outside are not
-    touched.
+    Without a seed, in evaluation, random transforms are skipped. Global random generators keep
+    their state.
     """
     if seed is None:
         transforms = [step for step in transforms if not isinstance(step, RandomTransform)]
     rng = random.Random(seed)
     with torch.random.fork_rng(devices=[]):
-        # torch.manual_seed would also reseed the GPUs' generators, which fork_rng does not restore
-        # here.
+        # torch.manual_seed would also reseed the generators of GPUs, which fork_rng does not
+        # restore here.
         torch.default_generator.manual_seed(seed or 0)
         for step in transforms:
             images = step(images, fields, rng)
     return images
 
 
-def _check(name: str, value: float, low: float, high: float) -> None:
+def _check_range(name: str, value: float, low: float, high: float) -> None:
     if not low <= value <= high:
         raise ValueError(f"{name} is {value}, expected {low} to {high}")

@@ -1,4 +1,4 @@
-"""Figures of merit: a confusion matrix for pixel classes, image distances for text removal."""
+"""Metrics: a confusion matrix for pixel classes, image distances for text removal."""
 
 import math
 from collections.abc import Sequence
@@ -13,31 +13,31 @@ from torch import Tensor
 from utils import dist
 
 PAPER_SIDE = 512
-ERROR_THRESHOLD = 20  # grey levels above which a pixel counts as wrong (pEPs, pCEPs)
-IDENTICAL_PSNR = 100.0  # dB; the highest PSNR of the strict protocol
+ERROR_THRESHOLD = 20  # grey levels; a pixel with a larger difference is an error (pEPs, pCEPs)
+IDENTICAL_PSNR = 100.0  # dB, the maximum of the strict protocol
 # Fine to coarse (Wang et al., Asilomar 2003).
 SCALE_WEIGHTS = (0.0448, 0.2856, 0.3001, 0.2363, 0.1333)
 SSIM_WINDOW = 11  # pixels
-RESAMPLES = 2000  # of the images, for an interval
+RESAMPLES = 2000  # bootstrap samples of a confidence interval
 LUMA = (0.299, 0.587, 0.114)  # ITU-R 601
 
 
 def resamples(count: int) -> Tensor:
-    """Draws with replacement from `count` images, (RESAMPLES, count) int64, always the same."""
+    """Indices of images drawn with replacement, (RESAMPLES, count) int64, always the same."""
     generator = torch.Generator().manual_seed(0)
     return torch.randint(count, (RESAMPLES, count), generator=generator)
 
 
 def interval(figures: Sequence[float] | Tensor) -> list[float]:
-    """Least and greatest of the middle 95 % of the figures of all resamples (bootstrap)."""
+    """95 % confidence interval (low, high) from the figures of all resamples (bootstrap)."""
     return np.quantile(np.asarray(figures), (0.025, 0.975)).tolist()
 
 
 class ConfusionMatrix:
-    """Pixel counts by true class (rows) and predicted class (columns), over a whole data set.
+    """Pixel counts by true class (rows) and predicted class (columns) over a whole data set.
 
     Args:
-        num_classes: number C of classes, labelled 0 to C - 1.
+        num_classes: number C of classes, 0 to C - 1.
     """
 
     def __init__(self, num_classes: int) -> None:
@@ -45,10 +45,10 @@ class ConfusionMatrix:
         self.counts = torch.zeros(num_classes, num_classes, dtype=torch.int64)
 
     def update(self, prediction: Tensor, target: Tensor) -> None:
-        """Count the pixels of integer class maps of equal shape, any device.
+        """Count the pixels of integer class maps of equal shape, on any device.
 
-        Pixels whose target is not one of the classes are dropped. Raises ValueError for maps of
-        unequal shape and for a prediction that is not one of the classes.
+        Pixels whose target is not a class are ignored. Raises ValueError for different shapes and
+        for a prediction that is not a class.
         """
         if prediction.shape != target.shape:
             shapes = tuple(prediction.shape), tuple(target.shape)
@@ -61,14 +61,14 @@ class ConfusionMatrix:
         self.counts += torch.bincount(pairs, minlength=self.num_classes**2).view_as(self.counts)
 
     def reduce(self) -> Tensor:
-        """The counts summed over all processes, (C, C) int64; this process keeps its own."""
-        # Objects and not all_reduce: the counts are on the CPU, where nccl cannot reach them.
+        """Sum of the counts of all processes, (C, C) int64; `counts` keeps those of this one."""
+        # Objects instead of all_reduce: NCCL cannot reach counts on the CPU.
         return torch.stack(dist.all_gather_objects(self.counts)).sum(dim=0)
 
     def compute(self) -> dict[str, list[float]]:
         """`precision`, `recall`, `f_score`, `iou` of each class over all processes, fractions 0-1.
 
-        A class that appears in neither map has nothing to divide by: its figures are 0, never NaN.
+        0 / 0 is 0: a class that occurs in neither map scores 0, never NaN.
         """
         counts = self.reduce().double()
         correct, predicted, true = counts.diagonal(), counts.sum(dim=0), counts.sum(dim=1)
@@ -89,8 +89,8 @@ def paper_metrics(image: np.ndarray, target: np.ndarray) -> dict[str, float] | N
     """Text removal as published: `psnr`, `mssim`, `mse`, `age`, `peps`, `pceps`.
 
     image, target: uint8 (H, W, 3) RGB. PSNR in dB, AGE in grey levels 0-255, the others fractions
-    0-1. Returns None if the two are identical after resizing: the protocol leaves such an image out
-    of every average.
+    0-1. Returns None if the two are identical after resizing: the protocol excludes such images
+    from every average.
     """
     image, target = _resize_short_side(image), _resize_short_side(target)
     mse = mean_squared_error(image, target)
@@ -99,7 +99,7 @@ def paper_metrics(image: np.ndarray, target: np.ndarray) -> dict[str, float] | N
     luma, target_luma = _paper_luma(image), _paper_luma(target)
     difference = np.abs(luma - target_luma).round()
     wrong = difference > ERROR_THRESHOLD
-    # Official: whatever the size of the image, the counts are divided by 512 x 512.
+    # Official: the counts are divided by 512 x 512, whatever the size of the image.
     pixels = PAPER_SIDE * PAPER_SIDE
     return {
         "psnr": -10 * math.log10(mse),
@@ -114,10 +114,10 @@ def paper_metrics(image: np.ndarray, target: np.ndarray) -> dict[str, float] | N
 def strict_metrics(image: np.ndarray, target: np.ndarray) -> dict[str, float]:
     """Text removal at native size: `psnr`, `ms_ssim`, `ssim`, `mse`, `age`, `peps`, `pceps`.
 
-    image, target: uint8 (H, W, 3) RGB. Units as in `paper_metrics`; shares are of the image's own
-    pixels; SSIM, AGE and the error pixels are of unrounded luma. PSNR is at most 100 dB, which
-    identical images get, so that averages stay finite. Raises ValueError if a side is below 11
-    pixels, the window of SSIM.
+    image, target: uint8 (H, W, 3) RGB. Units as in `paper_metrics`; error pixels are fractions of
+    the image's own pixels; SSIM, AGE and the error pixels use unrounded luma. PSNR is at most 100
+    dB, the value of identical images, to keep averages finite. Raises ValueError for a side below
+    11 pixels, the window of SSIM.
     """
     mse = mean_squared_error(image, target)
     luma, target_luma = (_luma(array.astype(np.float64)) for array in (image, target))
@@ -136,22 +136,22 @@ def strict_metrics(image: np.ndarray, target: np.ndarray) -> dict[str, float]:
 
 def mean_squared_error(image: np.ndarray, target: np.ndarray) -> float:
     """Mean squared difference of two uint8 images, on the scale of values 0-1."""
-    # Official: a float32 mean, whose seventh digit changes with the number of threads. A sum of
-    # integers does not.
+    # Official: a float32 mean, whose seventh digit depends on the number of threads. A sum of
+    # integers is exact.
     difference = image.astype(np.int64) - target
     return float(np.square(difference).sum() / difference.size / 255**2)
 
 
 def clustered(wrong: np.ndarray) -> np.ndarray:
-    """Wrong pixels whose four neighbours are wrong too, (H, W) bool; none on the border."""
+    """Error pixels whose four neighbours are errors too, (H, W) bool; none on the border."""
     return binary_erosion(wrong)
 
 
 def ssim(image: np.ndarray, target: np.ndarray) -> float:
     """Mean SSIM of two float64 luma planes (H, W), 0-255 (Wang et al., TIP 2004).
 
-    The window is a Gaussian of 11 taps and sigma 1.5; the planes are not padded. Raises ValueError
-    for a side below 11 pixels.
+    Gaussian window of 11 taps with sigma 1.5, no padding. Raises ValueError for a side below 11
+    pixels.
     """
     return _structural_similarity(image, target)
 
@@ -159,10 +159,9 @@ def ssim(image: np.ndarray, target: np.ndarray) -> float:
 def multi_scale_ssim(image: np.ndarray, target: np.ndarray) -> float:
     """Multi-scale SSIM (Wang et al., Asilomar 2003) of two float64 luma planes (H, W), 0-255.
 
-    Five scales, each the 2 x 2 means of the one before. An image with a side below 176 pixels has
-    only the scales that hold the window of 11 pixels; their weights are scaled to the sum of 1. A
-    negative mean counts as 0, as it has no real power. Raises ValueError for a side below 11
-    pixels.
+    Five scales, each the 2 x 2 means of the previous one. An image with a side below 176 pixels has
+    only the scales that hold the window of 11 pixels, with weights normalised to 1. A negative mean
+    counts as 0, because it has no real power. Raises ValueError for a side below 11 pixels.
     """
     weights = np.array(SCALE_WEIGHTS[: max(1, _num_scales(image.shape))])
     result = 1.0
@@ -174,14 +173,13 @@ def multi_scale_ssim(image: np.ndarray, target: np.ndarray) -> float:
 
 
 def contrast_structure(image: np.ndarray, target: np.ndarray) -> float:
-    """Mean of SSIM without its luminance term; planes and errors as in `ssim`."""
-    # So large a constant makes every luminance term exactly 1 in float64, and SSIM the product of
-    # the other two.
+    """Mean of SSIM without its luminance term; arguments and errors as in `ssim`."""
+    # This constant makes the luminance term exactly 1 in float64, which leaves the other two.
     return _structural_similarity(image, target, luminance_constant=1e9)
 
 
 def _paper_mssim(luma: np.ndarray, target: np.ndarray) -> float:
-    # Official: the planes are never made smaller, so all five scales are the full resolution.
+    # Official: the planes are never downsampled; all five scales have full resolution.
     fine = max(0.0, contrast_structure(luma, target)) ** sum(SCALE_WEIGHTS[:-1])
     return float(fine * max(0.0, ssim(luma, target)) ** SCALE_WEIGHTS[-1])
 
@@ -191,7 +189,7 @@ def _structural_similarity(
 ) -> float:
     if min(image.shape) < SSIM_WINDOW:
         height, width = image.shape
-        raise ValueError(f"{width} x {height} pixels, but SSIM needs {SSIM_WINDOW} a side")
+        raise ValueError(f"{width} x {height} pixels, but SSIM needs {SSIM_WINDOW} per side")
     value = structural_similarity(
         image,
         target,
@@ -208,7 +206,7 @@ def _num_scales(shape: Sequence[int]) -> int:
 
 
 def _halve(plane: np.ndarray) -> np.ndarray:
-    height, width = (side // 2 for side in plane.shape)  # an odd last row or column has no partner
+    height, width = (side // 2 for side in plane.shape)  # drops an odd last row or column
     return plane[: 2 * height, : 2 * width].reshape(height, 2, width, 2).mean(axis=(1, 3))
 
 
@@ -221,9 +219,9 @@ def _resize_short_side(image: np.ndarray) -> np.ndarray:
 
 def _luma(image: np.ndarray) -> np.ndarray:
     red, green, blue = np.moveaxis(image, 2, 0)
-    return LUMA[0] * red + LUMA[1] * green + LUMA[2] * blue  # (H, W), on the scale of the image
+    return LUMA[0] * red + LUMA[1] * green + LUMA[2] * blue  # (H, W), in the units of the image
 
 
 def _paper_luma(image: np.ndarray) -> np.ndarray:
-    # Official: float32 of values 0-1, then times 255; pixels near a rounding limit depend on it.
+    # Official: float32 of values 0-1, times 255; pixels near a rounding limit depend on this.
     return _luma(image.astype(np.float32) / np.float32(255)) * np.float32(255)

@@ -1,25 +1,31 @@
 """Checkpoints: written atomically, read safely, ours and the official ones."""
 
 import argparse
+import logging
 import os
 import re
 import shutil
-import tempfile
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, BinaryIO
+from typing import Any
 
 import torch
 from torch import Tensor, nn
 
-from models import TASKS, UPOCR, VARIANTS, build_upocr
-from models.upocr import STRIDE, check_architecture
+from models.build import PAPER, build_upocr, check_architecture
+from models.upocr import STRIDE, UPOCRNetwork
+from tasks import OFFICIAL_TASKS
+from utils.files import atomic_path
 from utils.weights import CheckpointError, read_file, state_dict_of
 
+logger = logging.getLogger(__name__)
+
 DERIVED = ("relative_coords_table", "relative_position_index", "attn_mask")
-IMAGE_SIZE = 512  # of the paper
+TIMM = "timm:"
+IMAGE_SIZE = 512  # Paper: section 4.2
 PROMPTS = "task_prompt.task_embedding.weight"
-# What training needs to go on, and its types.
+# State of a training run, and its types.
 TRAINING = {
     "optimizer": dict,
     "scaler": dict,
@@ -39,17 +45,17 @@ OFFICIAL_OPTIONS = {
 
 @dataclass
 class Checkpoint:
-    """What a file of weights holds, whoever wrote it.
+    """Content of a checkpoint, whoever wrote it.
 
     Args:
         path: the file.
         model: parameter name -> tensor, without derived buffers and without VGG16.
-        architecture: the numbers `build_upocr` takes.
-        tasks: task of each prompt row.
-        image_size: side of the images in training, in pixels.
+        architecture: the numbers that `build_upocr` takes.
+        tasks: task of each prompt row: those that the model was trained on.
+        image_size: side of the training images in pixels.
         vgg16: `vgg16.*` weights of an official training file, else empty.
-        training: `optimizer`, `scaler`, `epoch`, `loader`, `rng`, `best`, as far as the file has
-            them.
+        training: the entries of `TRAINING` that the file has.
+        options: options of the run that wrote the file, else empty.
     """
 
     path: Path
@@ -59,103 +65,94 @@ class Checkpoint:
     image_size: int = IMAGE_SIZE
     vgg16: dict[str, Tensor] = field(default_factory=dict)
     training: dict[str, Any] = field(default_factory=dict)
+    options: dict[str, Any] = field(default_factory=dict)
+
+    def require(self, task: str) -> None:
+        """Raise CheckpointError if the model was not trained on `task`."""
+        if task not in self.tasks:
+            trained = ", ".join(self.tasks)
+            raise CheckpointError(f"{self.path}: was trained on {trained}; not on {task}")
 
 
-def save_atomically(content: dict[str, Any], paths: list[Path]) -> None:
-    """Write a dictionary to each of `paths`: a temporary file in the same folder, then a rename.
+def save_atomically(content: dict[str, Any], paths: Sequence[Path]) -> None:
+    """Write a dictionary to each of `paths`, which are in one folder, as one file of many names.
 
-    An interrupted run leaves the old file or the new one, never half of one.
+    An interrupted run leaves the old files or the new ones, never half of one. Raises OSError.
     """
-    descriptor, name = tempfile.mkstemp(dir=paths[0].parent, prefix=".checkpoint-", suffix=".tmp")
-    temporary = Path(name)
-    try:
-        with os.fdopen(descriptor, "wb") as file:
-            _save(content, file, paths[0])
+    with atomic_path(paths[0]) as temporary:
+        with open(temporary, "wb") as file:
+            try:
+                torch.save(content, file)
+            except RuntimeError as error:  # how torch reports a full disk
+                reason = str(error.__context__ or error).splitlines()[0]
+                raise OSError(f"{paths[0]}: cannot be written ({reason})") from None
             file.flush()
             os.fsync(file.fileno())
-        temporary.chmod(0o666 & ~_umask())
         for path in paths[1:]:
-            _replace_by_link(temporary, path)
-        temporary.replace(paths[0])
-    finally:
-        temporary.unlink(missing_ok=True)
+            with atomic_path(path) as link:
+                _link(temporary, link)
 
 
-def _save(content: dict[str, Any], file: BinaryIO, path: Path) -> None:
+def _link(source: Path, link: Path) -> None:
     try:
-        torch.save(content, file)
-    except RuntimeError as error:  # how torch reports a full disk
-        reason = str(error.__context__ or error).splitlines()[0]
-        raise OSError(f"{path}: cannot be written ({reason})") from None
-
-
-def _umask() -> int:
-    mask = os.umask(0)
-    os.umask(mask)
-    return mask
-
-
-def _replace_by_link(source: Path, path: Path) -> None:
-    """Give `source` the second name `path`, atomically; a copy where the file system has no hard
-    links.
-    """
-    link = path.with_name(f".{path.name}.tmp")
-    link.unlink(missing_ok=True)
-    try:
-        try:
-            link.hardlink_to(source)
-        except OSError:
-            shutil.copyfile(source, link)
-        link.replace(path)
-    finally:
-        link.unlink(missing_ok=True)
+        link.hardlink_to(source)
+    except OSError:  # the file system has no hard links
+        shutil.copyfile(source, link)
 
 
 def load_checkpoint(path: str | Path) -> Checkpoint:
-    """Read a checkpoint of ours, an official one (training or released), or a bare state
-    dictionary.
+    """Read a checkpoint of ours, an official one (training or released), or a state dictionary.
 
-    Prompt rows come in the order of `models.TASKS`. Raises CheckpointError.
+    Raises CheckpointError.
     """
     path = Path(path)
     content = read_file(path)
     state = state_dict_of(content, path)
     if PROMPTS not in state:
         raise CheckpointError(f"{path}: holds no UPOCR weights ({PROMPTS} is missing)")
-    options = content.get("args")
-    options = vars(options) if isinstance(options, argparse.Namespace) else {}
+    command_line = content.get("args")
+    official = vars(command_line) if isinstance(command_line, argparse.Namespace) else {}
     architecture = content.get("architecture")
     if architecture is None:
-        architecture = _infer_architecture(state, options, path)
+        architecture = _infer_architecture(state, official, path)
     checkpoint = Checkpoint(
         path=path,
         model={k: v for k, v in state.items() if not _is_derived(k) and not k.startswith("vgg16.")},
         architecture=architecture,
-        tasks=content.get("tasks", TASKS),
-        image_size=content.get("image_size", options.get("pix2pix_size", IMAGE_SIZE)),
+        tasks=content.get("tasks", OFFICIAL_TASKS),
+        image_size=content.get("image_size", official.get("pix2pix_size", IMAGE_SIZE)),
         vgg16={key: value for key, value in state.items() if key.startswith("vgg16.")},
         training={name: content[name] for name in TRAINING if name in content},
+        options=content.get("options", {}),
     )
     _check_entries(checkpoint)
-    return _order_tasks(checkpoint)
+    return checkpoint
 
 
 def _check_entries(checkpoint: Checkpoint) -> None:
-    """Raise CheckpointError for an entry that no training has written; make `tasks` a tuple."""
+    """Raise CheckpointError for entries that no training run writes; make `tasks` a tuple."""
+    path = checkpoint.path
     try:
         check_architecture(checkpoint.architecture)
     except ValueError as error:
-        raise CheckpointError(f"{checkpoint.path}: {error}") from None
-    entries = {"tasks": checkpoint.tasks, **checkpoint.training}
+        raise CheckpointError(f"{path}: {error}") from None
+    entries = {"options": checkpoint.options, **checkpoint.training}
     for name, value in entries.items():
-        if not isinstance(value, TRAINING.get(name, (list, tuple))):
-            raise CheckpointError(f"{checkpoint.path}: {name} is {_abbreviate([repr(value)])}")
-    checkpoint.tasks = tuple(checkpoint.tasks)
+        expected = TRAINING.get(name, dict)
+        if not isinstance(value, expected):
+            kind = type(value).__name__
+            raise CheckpointError(f"{path}: {name} is a {kind}, expected a {expected.__name__}")
+    tasks = checkpoint.tasks
+    if not isinstance(tasks, list | tuple) or not all(isinstance(task, str) for task in tasks):
+        raise CheckpointError(f"{path}: tasks is {tasks!r}, expected a list of names")
+    checkpoint.tasks = tuple(tasks)
+    rows = len(checkpoint.model[PROMPTS])
+    if len(checkpoint.tasks) != rows:
+        listed = list(checkpoint.tasks)
+        raise CheckpointError(f"{path}: {rows} task prompts for the {len(listed)} tasks {listed}")
     size = checkpoint.image_size
     if not isinstance(size, int) or size < STRIDE or size % STRIDE:
-        raise CheckpointError(
-            f"{checkpoint.path}: image_size is {size!r}, expected a multiple of {STRIDE}"
-        )
+        raise CheckpointError(f"{path}: image_size is {size!r}, expected a multiple of {STRIDE}")
 
 
 def _is_derived(key: str) -> bool:
@@ -166,7 +163,7 @@ def _infer_architecture(
     state: dict[str, Tensor], options: dict[str, Any], path: Path
 ) -> dict[str, Any]:
     """Architecture of an official file: from its weights, then its command line, then the paper."""
-    numbers = dict(VARIANTS["upocr"])
+    numbers = dict(PAPER)
     for half in ("enc", "dec"):
         for official, ours in OFFICIAL_OPTIONS.items():
             if official.format(half=half) in options:
@@ -188,9 +185,9 @@ def _infer_half(state: dict[str, Tensor], half: str, prefix: str, stages: int) -
         block = re.compile(rf"{re.escape(prefix)}\.layers\.{stage}\.blocks\.(\d+)\.norm1\.weight")
         depths.append(sum(block.fullmatch(key) is not None for key in state))
         num_heads.append(len(state[f"{prefix}.layers.{stage}.blocks.0.attn.logit_scale"]))
-    numbers = {f"{half}_depths": depths, f"{half}_num_heads": num_heads}
+    numbers: dict[str, Any] = {f"{half}_depths": depths, f"{half}_num_heads": num_heads}
     table = state.get(f"{prefix}.layers.0.blocks.0.attn.relative_coords_table")
-    if table is not None:  # both windows can be read off the derived table
+    if table is not None:  # both windows follow from the derived table
         window_size = (table.shape[1] + 1) // 2
         spread = 2 ** (3 * table.max().item()) - 1
         numbers[f"{half}_window_size"] = window_size
@@ -198,57 +195,49 @@ def _infer_half(state: dict[str, Tensor], half: str, prefix: str, stages: int) -
     return numbers
 
 
-def _order_tasks(checkpoint: Checkpoint) -> Checkpoint:
-    """Bring prompt rows, and what the optimizer knows of them, into the order of `models.TASKS`, by
-    name.
+def build_from_checkpoint(
+    checkpoint: Checkpoint, tasks: Sequence[str] | None = None, **overrides: Any
+) -> UPOCRNetwork:
+    """The model of a checkpoint with its weights.
+
+    Args:
+        checkpoint: see `load_checkpoint`.
+        tasks: tasks of the model, None for those of the checkpoint. Prompts are picked by name;
+            those of other tasks start fresh.
+        overrides: numbers that replace the checkpoint's, as of `build_upocr`.
+
+    Raises CheckpointError if numbers or weights do not fit.
     """
-    rows = len(checkpoint.model[PROMPTS])
-    if len(checkpoint.tasks) != rows:
-        raise CheckpointError(
-            f"{checkpoint.path}: {rows} task prompts for the {len(checkpoint.tasks)} tasks "
-            f"{list(checkpoint.tasks)}"
-        )
-    if checkpoint.tasks == TASKS:
-        return checkpoint
-    missing = [task for task in TASKS if task not in checkpoint.tasks]
-    if missing:
-        raise CheckpointError(
-            f"{checkpoint.path}: trained for the tasks {list(checkpoint.tasks)}, without {missing}"
-        )
-    order = torch.tensor([checkpoint.tasks.index(task) for task in TASKS])
-    table = checkpoint.model[PROMPTS]
-    checkpoint.model[PROMPTS] = table[order]
-    states = checkpoint.training.get("optimizer", {}).get("state", {})
-    index = list(checkpoint.model).index(PROMPTS) if states else None
-    # The optimizer counts the parameters of its groups: everything but the encoder, then the
-    # encoder.
-    if index is not None:
-        others = [key for key in checkpoint.model if not key.startswith("encoder.")]
-        moments = states.get(others.index(PROMPTS), {})
-        for name in ("exp_avg", "exp_avg_sq"):
-            if name in moments:
-                moments[name] = moments[name][order]
-    checkpoint.tasks = TASKS
-    return checkpoint
-
-
-def build_from_checkpoint(checkpoint: Checkpoint) -> UPOCR:
-    """The model of a checkpoint with its weights; raises CheckpointError where they do not fit."""
+    tasks = checkpoint.tasks if tasks is None else tuple(tasks)
     try:
-        model = build_upocr(**checkpoint.architecture)
-    except (ValueError, TypeError, KeyError) as error:
+        model = build_upocr(tasks=tasks, **(checkpoint.architecture | overrides))
+    except ValueError as error:
         raise CheckpointError(f"{checkpoint.path}: {error}") from None
-    load_weights(model, checkpoint.model, checkpoint.path)
+    state = checkpoint.model | {PROMPTS: _prompts_for(tasks, checkpoint)}
+    load_weights(model, state, checkpoint.path)
     return model
 
 
-def load_weights(
-    module: nn.Module, state: dict[str, Tensor], source: Path, may_miss: tuple[str, ...] = ()
-) -> None:
-    """Load weights into a module; anything missing, left over or of another shape is an error that
-    lists it.
+def _prompts_for(tasks: Sequence[str], checkpoint: Checkpoint) -> Tensor:
+    """Prompt table (T, C) for `tasks`; missing rows are drawn as strong as the others."""
+    table, trained = checkpoint.model[PROMPTS], checkpoint.tasks
+    fresh = [task for task in tasks if task not in trained]
+    dropped = [task for task in trained if task not in tasks]
+    changes = {"fresh prompts for": fresh, "without the prompts of": dropped}
+    said = [f"{what} {', '.join(names)}" for what, names in changes.items() if names]
+    if said:
+        logger.info("%s: %s", checkpoint.path, "; ".join(said))
+    new = torch.randn(len(fresh), *table.shape[1:], dtype=table.dtype) * table.std()
+    rows = [table[trained.index(t)] if t in trained else new[fresh.index(t)] for t in tasks]
+    return torch.stack(rows)
 
-    Keys in `may_miss` keep their values if the file has none.
+
+def load_weights(
+    module: nn.Module, state: dict[str, Tensor], source: Path | str, may_miss: Sequence[str] = ()
+) -> None:
+    """Load weights; anything missing, left over or of another shape is an error that lists it.
+
+    Parameters in `may_miss` keep their values if `state` lacks them. Raises CheckpointError.
     """
     own = module.state_dict()
     problems = {
@@ -267,29 +256,60 @@ def load_weights(
 
 
 def _abbreviate(names: list[str], most: int = 4) -> str:
-    return ", ".join(names[:most]) + (
-        f", and {len(names) - most} more" if len(names) > most else ""
-    )
+    more = f", and {len(names) - most} more" if len(names) > most else ""
+    return ", ".join(names[:most]) + more
 
 
-def load_pretrained_encoder(model: UPOCR, path: str | Path) -> None:
-    """Load SwinV2 ImageNet weights (Microsoft's or timm's file), or the encoder of a UPOCR file.
+def load_pretrained_encoder(model: UPOCRNetwork, source: str | Path) -> None:
+    """Load SwinV2 ImageNet weights, or the encoder of a UPOCR file; raises ValueError.
 
-    ImageNet files know only one norm, after the last stage: it becomes `norm3`, and `norm0` to
-    `norm2` keep their start. Their classification head is left out. Raises CheckpointError.
+    ImageNet weights have only one norm, after the last stage: it becomes `norm3`, and `norm0` to
+    `norm2` keep their start. Their classification head is left out.
+
+    `source`: a file (Microsoft's, timm's or UPOCR's), or `timm:NAME` for a model of timm's.
     """
-    path = Path(path)
-    state = state_dict_of(read_file(path), path)
+    if str(source).startswith(TIMM):
+        state = _timm_state(str(source).removeprefix(TIMM), model.architecture)
+    else:
+        path = Path(source)
+        state = state_dict_of(read_file(path), path)
     if PROMPTS in state:
-        load_weights(model.encoder, _strip(state, "encoder."), path)
+        load_weights(model.encoder, _strip(state, "encoder."), source)
         return
-    fresh = tuple(
-        f"backbone.norm{stage}.{kind}" for stage in range(3) for kind in ("weight", "bias")
-    )
-    load_weights(model.encoder, convert_imagenet_encoder(state), path, may_miss=fresh)
+    fresh = [f"backbone.norm{stage}.{kind}" for stage in range(3) for kind in ("weight", "bias")]
+    load_weights(model.encoder, convert_imagenet_encoder(state), source, may_miss=fresh)
 
 
-def load_pretrained_decoder(model: UPOCR, path: str | Path) -> None:
+def _timm_state(name: str, architecture: dict[str, Any]) -> dict[str, Tensor]:
+    """Weights of one of timm's pre-trained SwinV2 models; raises ValueError."""
+    import timm  # noqa: PLC0415 - takes seconds
+
+    choices = timm.list_pretrained("swinv2_*", exclude_filters="swinv2_cr_*")
+    if name not in choices:
+        listed = ", ".join(choices)
+        raise ValueError(f"{TIMM}{name}: no pre-trained SwinV2 of timm, expected one of {listed}")
+    try:
+        model: Any = timm.create_model(name, pretrained=True)
+    except (OSError, RuntimeError) as error:
+        reason = " ".join(str(error).split())
+        file = f"pretrained/{name}.safetensors"
+        raise ValueError(
+            f"{TIMM}{name}: cannot be fetched ({reason}): save "
+            f"https://huggingface.co/timm/{name}/resolve/main/model.safetensors as {file} and use "
+            f"--pretrained_encoder {file}"
+        ) from None
+    attention = model.layers[0].blocks[0].attn
+    trained = attention.pretrained_window_size[0] or attention.window_size[0]
+    scaled = architecture["enc_pretrained_window_size"] or architecture["enc_window_size"]
+    if trained != scaled:
+        raise ValueError(
+            f"{TIMM}{name}: was pre-trained with windows of {trained}, the encoder expects "
+            f"{scaled}: choose --swin_enc_pretrained_ws {trained}"
+        )
+    return model.state_dict()
+
+
+def load_pretrained_decoder(model: UPOCRNetwork, path: str | Path) -> None:
     """Load the decoder of a UPOCR file; raises CheckpointError."""
     load_weights(model.decoder, _strip(load_checkpoint(path).model, "decoder."), Path(path))
 
@@ -304,7 +324,7 @@ def _strip(state: dict[str, Tensor], prefix: str) -> dict[str, Tensor]:
 
 def convert_imagenet_encoder(state: dict[str, Tensor]) -> dict[str, Tensor]:
     """Names of an ImageNet SwinV2 classifier (Microsoft's or timm's) -> names of our `Encoder`."""
-    # timm puts a stage's patch merging before its blocks, Microsoft and UPOCR after those of the
+    # timm puts patch merging before the blocks of a stage, Microsoft and UPOCR after those of the
     # stage before.
     early = any(re.fullmatch(r"layers\.3\.downsample\..*", key) for key in state)
     converted = {}

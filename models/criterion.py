@@ -1,227 +1,220 @@
-"""The losses of the three tasks, and their one weighted sum that is trained and logged."""
+"""The losses of the tasks, and the one weighted sum that is trained and logged."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from types import MappingProxyType
+from typing import ClassVar
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from models.prompt import TASKS
 from models.vgg import VGG16Features
+from tasks import TAMPERED_TEXT_DETECTION, TEXT_REMOVAL, TEXT_SEGMENTATION
+from utils.batch import Batch
+from utils.registry import Registry
 
 # Paper, section 3.4: weights of the outputs at 1/4, 1/2 and full resolution.
 SCALE_WEIGHTS = (5.0, 6.0, 10.0)
 BACKGROUND_WEIGHTS = (0.8, 1.0, 2.0)
 IGNORED = 128 / 255  # label value of pixels that do not count
 
-# How each term enters the sum; a term that is not here is measured only.
-LOSS_WEIGHTS = {
-    "text_removal/msr": 1.0,
-    "text_removal/perceptual": 0.01,
-    "text_removal/style": 120.0,
-    "tampered_text_detection/smooth_l1": 1.0,
-    "text_segmentation/smooth_l1": 1.0,
-}
+
+class TaskLoss(nn.Module):
+    """Loss of one task: subclasses register in `LOSSES` and implement `forward`.
+
+    `weights` holds the factor of each term in the trained sum; other terms are only reported.
+
+    Args:
+        vgg16: the frozen feature extractor, for losses that need it; None: without feature losses.
+    """
+
+    weights: ClassVar[Mapping[str, float]] = MappingProxyType({})
+    needs_vgg16: ClassVar[bool] = False
+
+    def __init__(self, vgg16: VGG16Features | None = None) -> None:
+        super().__init__()
+        self.vgg16 = vgg16
+
+    def forward(self, outputs: Sequence[Tensor], batch: Batch) -> dict[str, Tensor]:
+        """outputs: (N, 3, h, w) at 1/4, 1/2 and full resolution -> unweighted scalar terms."""
+        raise NotImplementedError
 
 
-def _at_least_float32(x: Tensor) -> Tensor:
-    return x if x.dtype == torch.float64 else x.float()
+LOSSES: Registry[type[TaskLoss]] = Registry("task loss")
 
 
-def _nearest(x: Tensor, like: Tensor) -> Tensor:
-    return F.interpolate(x, size=like.shape[-2:], mode="nearest")
+@LOSSES.register(TEXT_REMOVAL.name)
+class TextRemovalLoss(TaskLoss):
+    """Multi-scale region loss, perceptual loss and style loss (paper, section 3.4)."""
+
+    weights = MappingProxyType({"msr": 1.0, "perceptual": 0.01, "style": 120.0})
+    needs_vgg16 = True
+
+    def forward(self, outputs: Sequence[Tensor], batch: Batch) -> dict[str, Tensor]:
+        """outputs: three (N, 3, h, w) -> `msr`, and with VGG16 `perceptual` and `style`."""
+        terms = {"msr": multi_scale_region_loss(outputs, batch.labels, batch.masks)}
+        if self.vgg16 is None:
+            return terms
+        composites = batch.masks * batch.images + (1 - batch.masks) * outputs[-1]
+        targets = self.vgg16(batch.labels)
+        terms["perceptual"] = terms["style"] = outputs[0].new_zeros(())
+        for images in (outputs[-1], composites):
+            for feature, target in zip(self.vgg16(images), targets, strict=True):
+                difference = at_least_float32((feature - target).abs())
+                terms["perceptual"] = terms["perceptual"] + difference.mean()
+                terms["style"] = terms["style"] + style_loss(feature, target)
+        return terms
 
 
-def _masked_mean(values: Tensor, selected: Tensor) -> Tensor:
-    """Mean of the selected values; zero, with its graph, where none is."""
-    return (values * selected).sum() / selected.sum().clamp(min=1)
+class MaskedSmoothL1Loss(TaskLoss):
+    """Multi-scale smooth L1 to the label picture, without its ignored pixels."""
+
+    weights = MappingProxyType({"smooth_l1": 1.0})
+
+    def forward(self, outputs: Sequence[Tensor], batch: Batch) -> dict[str, Tensor]:
+        """outputs: three (N, 3, h, w) -> `smooth_l1`."""
+        loss = multi_scale_smooth_l1(outputs, batch.labels, lambda target: target != IGNORED)
+        return {"smooth_l1": loss}
+
+
+LOSSES.register(TAMPERED_TEXT_DETECTION.name)(MaskedSmoothL1Loss)
+
+
+@LOSSES.register(TEXT_SEGMENTATION.name)
+class TextSegmentationLoss(MaskedSmoothL1Loss):
+    """Also reports, without training them, the losses over text and over background pixels."""
+
+    def forward(self, outputs: Sequence[Tensor], batch: Batch) -> dict[str, Tensor]:
+        """outputs: three (N, 3, h, w) -> `smooth_l1`, `positive`, `negative`."""
+        terms, label = super().forward(outputs, batch), batch.labels
+        with torch.no_grad():
+            terms["positive"] = multi_scale_smooth_l1(outputs, label, lambda target: target == 1)
+            terms["negative"] = multi_scale_smooth_l1(outputs, label, lambda target: target == 0)
+        return terms
 
 
 def multi_scale_region_loss(outputs: Sequence[Tensor], label: Tensor, mask: Tensor) -> Tensor:
-    """Multi-scale L1 with text regions weighted above the background (paper, eq. 3).
+    """L1 at three scales with text regions weighted above the background (paper, equation 3).
 
-    Args:
-        outputs: (B, 3, h, w) at 1/4, 1/2 and full resolution.
-        label: (B, 3, H, W), the picture without text.
-        mask: (B, 1, H, W), 1 = background, 0 = text.
+    outputs: (N, 3, h, w); label: (N, 3, H, W); mask: (N, 1, H, W), 1 = background, 0 = text.
     """
     total = outputs[0].new_zeros(())
     for output, text, background in zip(outputs, SCALE_WEIGHTS, BACKGROUND_WEIGHTS, strict=True):
-        error = (output - _nearest(label, output)).abs()
-        keep = _nearest(mask, output)
+        error = (output - resize_nearest(label, output)).abs()
+        keep = resize_nearest(mask, output)
         total = total + text * ((1 - keep) * error).mean() + background * (keep * error).mean()
     return total
 
 
+def multi_scale_smooth_l1(
+    outputs: Sequence[Tensor], label: Tensor, selects: Callable[[Tensor], Tensor]
+) -> Tensor:
+    """Smooth L1 over the values of the label that `selects` marks, at three scales.
+
+    A differentiable zero if nothing is selected. outputs: (N, 3, h, w); label: (N, 3, H, W).
+    """
+    total = outputs[0].new_zeros(())
+    for output, weight in zip(outputs, SCALE_WEIGHTS, strict=True):
+        target = resize_nearest(label, output)
+        selected = selects(target)
+        error = F.smooth_l1_loss(output, target, reduction="none")
+        total = total + weight * (error * selected).sum() / selected.sum().clamp(min=1)
+    return total
+
+
+def style_loss(feature: Tensor, target: Tensor) -> Tensor:
+    """Mean absolute difference of the Gram matrices of two feature maps (N, C, H, W)."""
+    # Sums over whole maps: float16 overflows and bfloat16 is too coarse.
+    with torch.autocast(feature.device.type, enabled=False):
+        return (gram_matrix(feature) - gram_matrix(target)).abs().mean()
+
+
 def gram_matrix(features: Tensor) -> Tensor:
-    """(B, C, H, W) -> (B, C, C), divided by C * H * W."""
-    flat = features.flatten(2)
+    """(N, C, H, W) -> (N, C, C), divided by C * H * W."""
+    flat = at_least_float32(features).flatten(2)
     return flat @ flat.transpose(1, 2) / features[0].numel()
 
 
-class TextRemovalLoss(nn.Module):
-    """Region, perceptual and style loss of text removal (paper, section 3.4).
-
-    Args:
-        vgg16: the frozen feature extractor; None leaves the perceptual and the style loss out.
-    """
-
-    def __init__(self, vgg16: VGG16Features | None) -> None:
-        super().__init__()
-        self.vgg16 = vgg16
-
-    def forward(
-        self, outputs: Sequence[Tensor], images: Tensor, label: Tensor, mask: Tensor
-    ) -> dict[str, Tensor]:
-        """outputs: three (B, 3, h, w); images, label: (B, 3, H, W); mask: (B, 1, H, W), 1 =
-        background -> scalars.
-        """
-        terms = {"msr": multi_scale_region_loss(outputs, label, mask)}
-        if self.vgg16 is None:
-            return terms
-        composite = mask * images + (1 - mask) * outputs[-1]
-        perceptual, style = self._feature_losses(
-            self.vgg16, torch.cat((outputs[-1], composite)), label
-        )
-        return terms | {"perceptual": perceptual, "style": style}
-
-    def _feature_losses(
-        self, vgg16: VGG16Features, pictures: Tensor, label: Tensor
-    ) -> tuple[Tensor, Tensor]:
-        """pictures: (2B, 3, H, W), outputs then composites -> perceptual and style loss, summed
-        over both.
-        """
-        with torch.no_grad():
-            targets = vgg16(label)
-        perceptual = style = pictures.new_zeros(())
-        for feature, target in zip(vgg16(pictures), targets, strict=True):
-            difference = feature.unflatten(0, (2, -1)) - target  # (2, B, C, h, w)
-            perceptual = perceptual + 2 * _at_least_float32(difference.abs()).mean()
-            style = style + self._style_loss(feature, target)
-        return perceptual, style
-
-    @staticmethod
-    def _style_loss(feature: Tensor, target: Tensor) -> Tensor:
-        # Sums over whole feature maps: float16 overflows and bfloat16 is too coarse, so never in
-        # either.
-        with torch.autocast(feature.device.type, enabled=False):
-            gram = gram_matrix(_at_least_float32(feature)).unflatten(0, (2, -1))
-            return 2 * (gram - gram_matrix(_at_least_float32(target))).abs().mean()
+def resize_nearest(x: Tensor, like: Tensor) -> Tensor:
+    """x: (N, C, H, W) -> (N, C, h, w), the resolution of `like`."""
+    return F.interpolate(x, size=like.shape[-2:], mode="nearest")
 
 
-class SegmentationLoss(nn.Module):
-    """Multi-scale smooth L1 to a target picture, without ignored pixels: segmentation and
-    detection.
-
-    Args:
-        report_classes: report also the losses over the pixels of either class, `positive` and
-            `negative`, which are not trained.
-    """
-
-    def __init__(self, report_classes: bool) -> None:
-        super().__init__()
-        self.report_classes = report_classes
-
-    def forward(
-        self, outputs: Sequence[Tensor], images: Tensor, label: Tensor, mask: Tensor
-    ) -> dict[str, Tensor]:
-        """outputs: three (B, 3, h, w); label: (B, 3, H, W); images and mask are not looked at ->
-        scalars.
-        """
-        terms = {"smooth_l1": outputs[0].new_zeros(())}
-        if self.report_classes:
-            terms |= {name: outputs[0].new_zeros(()) for name in ("positive", "negative")}
-        for output, weight in zip(outputs, SCALE_WEIGHTS, strict=True):
-            target = _nearest(label, output)
-            error = F.smooth_l1_loss(output, target, reduction="none")
-            selections = {
-                "smooth_l1": target != IGNORED,
-                "positive": target == 1,
-                "negative": target == 0,
-            }
-            for name in terms:
-                value = _masked_mean(
-                    error if name == "smooth_l1" else error.detach(), selections[name]
-                )
-                terms[name] = terms[name] + weight * value
-        return terms
+def at_least_float32(x: Tensor) -> Tensor:
+    """`x` in float32, or in float64 if it is."""
+    return x.to(torch.promote_types(x.dtype, torch.float32))
 
 
 class MultiTaskCriterion(nn.Module):
     """Scores each sample of a mixed batch with the loss of its task.
 
     Args:
-        losses: task name -> loss module; the tasks of `models.TASKS`.
-        weights: `task/term` -> factor in the sum.
+        losses: loss by task.
+        task_weights: factor of all terms of a task, 1 for tasks without one.
     """
 
-    def __init__(self, losses: dict[str, nn.Module], weights: dict[str, float]) -> None:
+    def __init__(self, losses: Mapping[str, TaskLoss], task_weights: Mapping[str, float]) -> None:
         super().__init__()
-        if set(losses) != set(TASKS):
-            raise ValueError(f"losses for the tasks {sorted(losses)}, expected {sorted(TASKS)}")
         self.losses = nn.ModuleDict(losses)
-        self.weights = weights
+        self.weights = {
+            f"{task}/{term}": task_weights.get(task, 1.0) * weight
+            for task, loss in losses.items()
+            for term, weight in loss.weights.items()
+        }
 
-    def forward(
-        self,
-        outputs: Sequence[Tensor],
-        images: Tensor,
-        labels: Tensor,
-        masks: Tensor,
-        tasks: Sequence[str],
-    ) -> tuple[Tensor, dict[str, Tensor]]:
-        """Score a batch.
+    def forward(self, outputs: Sequence[Tensor], batch: Batch) -> tuple[Tensor, dict[str, Tensor]]:
+        """outputs: three (N, 3, h, w), coarse to fine -> weighted sum, unweighted `task/term`.
 
-        Args:
-            outputs: three (N, 3, h, w), coarse to fine.
-            images, labels: (N, 3, H, W) in [0, 1].
-            masks: (N, 1, H, W), 1 = background, 0 = text; only text removal looks at it.
-            tasks: N task names.
-
-        Returns the weighted sum and the unweighted terms, `task/term` -> scalar without graph. A
-        task that is not in the batch adds a zero that keeps the graph, so that every process of a
-        distributed run reduces the same.
+        The terms carry no graph. A task without samples adds a zero that keeps the graph, so that
+        all processes of a distributed run reduce the same gradients.
         """
-        outputs = [_at_least_float32(output) for output in outputs]
-        total = sum(output[:0].sum() for output in outputs)
+        outputs = [at_least_float32(output) for output in outputs]
+        total = torch.stack([output[:0].sum() for output in outputs]).sum()
         terms = {}
         for task, loss in self.losses.items():
-            rows = [index for index, name in enumerate(tasks) if name == task]
-            if not rows:
+            rows = rows_of(task, batch.tasks)
+            if rows is None:
                 continue
-            rows = _as_slice(rows)
-            found = loss([o[rows] for o in outputs], images[rows], labels[rows], masks[rows])
-            for name, value in found.items():
-                weight = self.weights.get(f"{task}/{name}")
-                if weight is not None:
-                    total = total + weight * value
-                terms[f"{task}/{name}"] = value.detach()
+            for term, value in loss([output[rows] for output in outputs], batch[rows]).items():
+                name = f"{task}/{term}"
+                if name in self.weights:
+                    total = total + self.weights[name] * value
+                terms[name] = value.detach()
         return total, terms
 
 
-def _as_slice(rows: list[int]) -> slice | list[int]:
-    """A run of neighbours as a slice, which copies nothing; the loader keeps the samples of a task
-    together.
+def rows_of(task: str, tasks: Sequence[str]) -> slice | list[int] | None:
+    """Places of a task in a batch, None if there are none.
+
+    A run of neighbours is a slice, which copies nothing; the loader keeps tasks together.
     """
+    rows = [row for row, name in enumerate(tasks) if name == task]
+    if not rows:
+        return None
     is_run = rows[-1] - rows[0] + 1 == len(rows)
     return slice(rows[0], rows[-1] + 1) if is_run else rows
 
 
-def build_criterion(
-    vgg16: VGG16Features | None, task_weights: Mapping[str, float] = MappingProxyType({})
-) -> MultiTaskCriterion:
-    """The paper's criterion for the three tasks; without `vgg16`, less its two feature losses.
+def needs_vgg16(tasks: Sequence[str]) -> bool:
+    """Whether the loss of any of the tasks uses VGG16 features; ValueError for unknown tasks."""
+    return any(LOSSES[task].needs_vgg16 for task in tasks)
 
-    `task_weights`: task -> factor of all its terms, 1 (the paper's) where it is not named.
+
+def build_criterion(
+    tasks: Sequence[str],
+    vgg16: VGG16Features | None,
+    task_weights: Mapping[str, float] = MappingProxyType({}),
+) -> MultiTaskCriterion:
+    """The criterion for `tasks`; without `vgg16`, less the feature losses.
+
+    `task_weights`: factor of all terms of a task, 1 (the paper's) for tasks without one. Raises
+    ValueError for tasks without a loss, and for a weight of another task.
     """
+    for task in task_weights:
+        if task not in tasks:
+            choices = ", ".join(tasks)
+            raise ValueError(f"task_weights: unknown task {task!r}, expected one of {choices}")
     losses = {
-        "text_removal": TextRemovalLoss(vgg16),
-        "tampered_text_detection": SegmentationLoss(report_classes=False),
-        "text_segmentation": SegmentationLoss(report_classes=True),
+        task: LOSSES[task](vgg16) if LOSSES[task].needs_vgg16 else LOSSES[task]() for task in tasks
     }
-    weights = {
-        name: weight * task_weights.get(name.split("/")[0], 1.0)
-        for name, weight in LOSS_WEIGHTS.items()
-    }
-    return MultiTaskCriterion(losses, weights)
+    return MultiTaskCriterion(losses, task_weights)

@@ -1,6 +1,9 @@
 """SwinV2 encoder: an image to feature maps at 1/4, 1/8, 1/16 and 1/32 resolution."""
 
+from typing import Any
+
 from torch import Tensor, nn
+from torchvision.models.swin_transformer import PatchMergingV2
 
 from models.swin import LayerNorm, SwinStage, drop_path_schedule
 
@@ -22,31 +25,15 @@ class PatchEmbed(nn.Module):
         return self.norm(self.proj(images).permute(0, 2, 3, 1))
 
 
-class PatchMerging(nn.Module):
-    """Four neighbours to one token of twice the channels.
+class EncoderStage(SwinStage):
+    """Blocks, and the patch merging that leads to the next resolution.
 
     Args:
-        dim: channels in.
+        stage_args: see `SwinStage`.
+        downsample: four neighbours to one token of twice the channels; None in the last stage.
     """
 
-    def __init__(self, dim: int) -> None:
-        super().__init__()
-        self.reduction = nn.Linear(4 * dim, 2 * dim, bias=False)
-        self.norm = LayerNorm(2 * dim)
-
-    def forward(self, x: Tensor) -> Tensor:
-        """x: (B, H, W, C) with even H and W -> (B, H / 2, W / 2, 2C)."""
-        x = x.unflatten(2, (-1, 2)).unflatten(1, (-1, 2))  # (B, H/2, row, W/2, column, C)
-        x = x.permute(0, 1, 3, 4, 2, 5).flatten(3)  # neighbours (0, 0), (1, 0), (0, 1), (1, 1)
-        return self.norm(self.reduction(x))
-
-
-class EncoderStage(SwinStage):
-    """Blocks, and what leads to the next resolution: a `PatchMerging`, or None after the last
-    stage.
-    """
-
-    def __init__(self, *stage_args, downsample: PatchMerging | None) -> None:
+    def __init__(self, *stage_args: Any, downsample: PatchMergingV2 | None) -> None:
         super().__init__(*stage_args)
         self.downsample = downsample
 
@@ -56,8 +43,8 @@ class SwinBackbone(nn.Module):
 
     Args:
         embed_dim: channels of the first stage.
-        depths: blocks a stage.
-        num_heads: heads a stage.
+        depths: blocks per stage.
+        num_heads: heads per stage.
         window_size: side of a window in tokens.
         pretrained_window_size: see `models.swin.WindowAttention`.
         drop_path: stochastic depth of the last block.
@@ -75,16 +62,15 @@ class SwinBackbone(nn.Module):
         super().__init__()
         self.patch_embed = PatchEmbed(embed_dim)
         self.layers = nn.ModuleList()
-        last = len(depths) - 1
-        for stage, rates in enumerate(drop_path_schedule(drop_path, depths)):
-            dim = embed_dim * 2**stage
-            downsample = PatchMerging(dim) if stage < last else None
-            window = (window_size, pretrained_window_size)
-            self.layers.append(
-                EncoderStage(dim, num_heads[stage], *window, rates, downsample=downsample)
-            )
-        for stage in range(len(depths)):
-            self.add_module(f"norm{stage}", LayerNorm(embed_dim * 2**stage))
+        window = (window_size, pretrained_window_size)
+        dims = [embed_dim * 2**stage for stage in range(len(depths))]
+        for dim, heads, rates in zip(
+            dims, num_heads, drop_path_schedule(drop_path, depths), strict=True
+        ):
+            downsample = PatchMergingV2(dim, LayerNorm) if dim != dims[-1] else None
+            self.layers.append(EncoderStage(dim, heads, *window, rates, downsample=downsample))
+        for stage, dim in enumerate(dims):
+            self.add_module(f"norm{stage}", LayerNorm(dim))
 
     def forward(self, images: Tensor) -> list[Tensor]:
         """images: (B, 3, H, W) -> features (B, H / s, W / s, C * s / 4) for s in 4, 8, 16, 32."""
@@ -92,7 +78,8 @@ class SwinBackbone(nn.Module):
         features = []
         for index, stage in enumerate(self.layers):
             x = stage(x)
-            features.append(getattr(self, f"norm{index}")(x))
+            features.append(self.get_submodule(f"norm{index}")(x))
+            assert isinstance(stage, EncoderStage)
             if stage.downsample is not None:
                 x = stage.downsample(x)  # of the map before its norm
         return features

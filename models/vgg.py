@@ -1,56 +1,41 @@
-"""VGG16 features for the perceptual and the style loss of text removal, and where their weights
-come from.
-"""
+"""VGG16 features for the perceptual and the style loss of text removal."""
 
 import logging
-from itertools import pairwise
 from pathlib import Path
 from urllib.error import URLError
 
 import torch
 from torch import Tensor, nn
 from torchvision.models import VGG16_Weights
+from torchvision.models.vgg import make_layers
 
 from utils.weights import read_file, state_dict_of
 
 logger = logging.getLogger(__name__)
 
-CHANNELS = ((3, 64, 64), (64, 128, 128), (128, 256, 256, 256))
-# Position of each convolution in torchvision's `vgg16().features`.
-TORCHVISION_INDEX = {
-    "enc_1.0": 0,
-    "enc_1.2": 2,
-    "enc_2.0": 5,
-    "enc_2.2": 7,
-    "enc_3.0": 10,
-    "enc_3.2": 12,
-    "enc_3.4": 14,
-}
-
-
-def _stage(channels: tuple[int, ...]) -> nn.Sequential:
-    layers: list[nn.Module] = []
-    for inner, outer in pairwise(channels):
-        layers += [nn.Conv2d(inner, outer, kernel_size=3, padding=1), nn.ReLU(inplace=True)]
-    return nn.Sequential(*layers, nn.MaxPool2d(kernel_size=2, stride=2))
+# Convolutions by their channels, M for pooling, and where each stage starts among the layers.
+LAYERS: list[str | int] = [64, 64, "M", 128, 128, "M", 256, 256, 256, "M"]
+STAGES = {"enc_1": 0, "enc_2": 5, "enc_3": 10}
 
 
 class VGG16Features(nn.Module):
-    """The first three stages of VGG16, each up to and with its pooling; frozen.
+    """The first three stages of VGG16, each up to and including its pooling; frozen.
 
     Named as in official checkpoints (`vgg16.enc_1.0.weight`, ...).
     """
 
     def __init__(self) -> None:
         super().__init__()
-        self.enc_1, self.enc_2, self.enc_3 = (_stage(channels) for channels in CHANNELS)
+        layers = list(make_layers(LAYERS))
+        self.enc_1 = nn.Sequential(*layers[:5])
+        self.enc_2 = nn.Sequential(*layers[5:10])
+        self.enc_3 = nn.Sequential(*layers[10:])
         self.requires_grad_(False)
 
     def forward(self, images: Tensor) -> list[Tensor]:
-        """images: (B, 3, H, W) RGB in [0, 1] -> features (B, 64 | 128 | 256, H / s, W / s) for s in
-        2, 4, 8.
+        """images: (B, 3, H, W) RGB in [0, 1] -> (B, C, H / s, W / s) for s in 2, 4, 8.
 
-        Official: no normalisation with the ImageNet mean and deviation.
+        C is 64, 128, 256. Official: no normalisation with the mean and deviation of ImageNet.
         """
         features = []
         for stage in (self.enc_1, self.enc_2, self.enc_3):
@@ -60,11 +45,10 @@ class VGG16Features(nn.Module):
 
 
 def build_vgg16(weights: str = "imagenet") -> VGG16Features | None:
-    """VGG16 features with `imagenet` weights (torchvision's), from a file, or `random` ones; None
-    for `none`.
+    """VGG16 features with torchvision's `imagenet` weights, `random` ones, or those of a file.
 
-    A file may be torchvision's VGG16 or an official UPOCR checkpoint with `vgg16.*` keys. Raises
-    ValueError when the weights cannot be had or do not fit.
+    None for `none`. A file is torchvision's VGG16 or an official UPOCR checkpoint with `vgg16.*`
+    keys. Raises ValueError if the weights cannot be obtained or do not fit.
     """
     if weights == "random":
         logger.warning(
@@ -90,8 +74,8 @@ def vgg16_from_state(state: dict[str, Tensor], source: str) -> VGG16Features:
     model = VGG16Features()
     renamed = {}
     for key, parameter in model.state_dict().items():
-        layer, kind = key.rsplit(".", 1)
-        names = (f"vgg16.{key}", key, f"features.{TORCHVISION_INDEX[layer]}.{kind}")
+        stage, layer, kind = key.split(".")
+        names = (f"vgg16.{key}", key, f"features.{STAGES[stage] + int(layer)}.{kind}")
         found = next((state[name] for name in names if name in state), None)
         if found is None or found.shape != parameter.shape:
             raise ValueError(f"{source}: no VGG16 weights named {' or '.join(names)}")
@@ -109,5 +93,5 @@ def _imagenet_state() -> dict[str, Tensor]:
         raise ValueError(
             f"VGG16 ImageNet weights are not cached and cannot be downloaded ({error}): put {name} "
             f"({url}) into {Path(torch.hub.get_dir()) / 'checkpoints'}, or name a file with "
-            "--vgg16_weights PATH, or ask for --vgg16_weights random"
+            "--vgg16_weights PATH, or use --vgg16_weights random"
         ) from None

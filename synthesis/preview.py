@@ -5,9 +5,10 @@ from pathlib import Path
 import cv2
 import numpy as np
 
+from datasets.boxes import CLASSES, read_boxes
 from synthesis.layouts import DETECTION, REMOVAL, SEGMENTATION, sample_name
 from synthesis.samples import GLYPH, ILLEGIBLE
-from tasks import ERASED, IGNORED, TAMPERED_TEXT_DETECTION, TEXT
+from tasks import ERASED, IGNORED, TEXT
 from utils.image import contact_sheet, read_grey, read_rgb
 
 _TITLES = ("text removal", "erased", "text segmentation", "letters", "tampering", "words")
@@ -54,8 +55,7 @@ def _segmentation(folder: Path, name: str) -> tuple[np.ndarray, np.ndarray]:
 def _detection(folder: Path, split: str, name: str) -> tuple[np.ndarray, np.ndarray]:
     image = np.array(read_rgb(folder / f"{split}_img" / f"{name}.jpg"))
     drawn = image.copy()
-    for line in (folder / f"{split}_gt" / f"{name}.txt").read_text().splitlines():
-        x1, y1, x2, y2, kind = map(int, line.split(","))
-        tint = TAMPERED_TEXT_DETECTION.classes[kind].tint
-        cv2.rectangle(drawn, (x1 - 1, y1 - 1), (x2 + 1, y2 + 1), tint, 2)
+    for x1, y1, x2, y2, number in read_boxes(folder / f"{split}_gt" / f"{name}.txt"):
+        colour = CLASSES[number].colour
+        cv2.rectangle(drawn, (x1 - 1, y1 - 1), (x2 + 1, y2 + 1), colour, 2)
     return image, drawn

@@ -9,7 +9,7 @@ from small_run import DATA, ROOT, TRAINING
 from vectors import REFERENCE, TINY, fill_by_name
 
 import main
-from models import UPOCR, build_upocr
+from models import UPOCRNetwork, build_upocr
 from synthesis.text import fonts
 
 
@@ -35,7 +35,7 @@ def state_dict_keys() -> dict[str, dict[str, list]]:
 
 
 @pytest.fixture
-def tiny_model() -> UPOCR:
+def tiny_model() -> UPOCRNetwork:
     """The reference's tiny model with its weights, in evaluation mode."""
     model = build_upocr("upocr", **TINY)
     fill_by_name(model)
@@ -43,7 +43,7 @@ def tiny_model() -> UPOCR:
 
 
 @pytest.fixture(scope="session")
-def full_model() -> UPOCR:
+def full_model() -> UPOCRNetwork:
     """The paper's model with the reference weights, in evaluation mode; not to be changed."""
     model = build_upocr()
     fill_by_name(model)
@@ -58,6 +58,18 @@ def command(monkeypatch):
     def call(*arguments: object, data_root: Path = DATA) -> None:
         argv = ["main.py", "--data_root", str(data_root), *map(str, arguments)]
         monkeypatch.setattr(sys, "argv", argv)
+        main.main()
+
+    return call
+
+
+@pytest.fixture
+def resume(monkeypatch):
+    """Run main.py in this process with nothing but the given arguments."""
+    monkeypatch.chdir(ROOT)
+
+    def call(*arguments: object) -> None:
+        monkeypatch.setattr(sys, "argv", ["main.py", *map(str, arguments)])
         main.main()
 
     return call

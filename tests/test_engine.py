@@ -1,82 +1,93 @@
-"""The loops: what they log, when they stop, what they count."""
+"""The training step and the evaluation loop."""
 
 import logging
 import math
 
 import pytest
 import torch
-from torch import nn
+from torch import Tensor, nn
 
-from engine import DivergenceError, DivergenceWatch, evaluate, task_gap, to_device
-from models import TASKS
-from utils.logger import Averages, LossWindow
+from engine import evaluate, task_gap, train_one_epoch
+from tasks import OFFICIAL_TASKS
+from utils.batch import Batch
+from utils.logger import StepLog
+
+CPU = torch.device("cpu")
 
 
 class Painter(nn.Module):
-    """A picture of one value a task."""
+    """A picture of one value per task."""
 
     def __init__(self, values: list[float]) -> None:
         super().__init__()
-        self.values = torch.tensor(values)
+        self.values = dict(zip(OFFICIAL_TASKS, values, strict=True))
 
-    def forward(self, images, tasks):
-        rows = tasks if isinstance(tasks, torch.Tensor) else torch.tensor([0] * len(images))
-        return [self.values[rows][:, None, None, None].expand(-1, 3, 8, 8)]
+    def forward(self, images: Tensor, tasks: list[str]) -> list[Tensor]:
+        return [torch.stack([torch.full((3, 8, 8), self.values[task]) for task in tasks])]
 
 
 def test_task_gap_is_the_mean_distance_of_all_pairs():
     image = torch.rand(1, 3, 8, 8)
-    assert task_gap(Painter([0.5, 0.5, 0.5]), image) == 0
-    assert task_gap(Painter([0.0, 0.3, 0.9]), image) == pytest.approx((0.3 + 0.9 + 0.6) / 3)
+    assert task_gap(Painter([0.5, 0.5, 0.5]), image, OFFICIAL_TASKS) == 0
+    gap = task_gap(Painter([0.0, 0.3, 0.9]), image, OFFICIAL_TASKS)
+    assert gap == pytest.approx((0.3 + 0.9 + 0.6) / 3)
+    assert task_gap(Painter([0.0, 0.3, 0.9]), image, OFFICIAL_TASKS[1:]) == pytest.approx(0.6)
 
 
-@pytest.mark.parametrize("training", [True, False])
-def test_task_gap_leaves_the_mode(training):
-    model = Painter([0.0, 0.1, 0.2]).train(training)
-    task_gap(model, torch.rand(1, 3, 8, 8))
-    assert model.training is training
+class Slope(nn.Module):
+    """Two weights, and a loss whose gradient is (3, 4) times `factor`."""
+
+    def __init__(self, factor: float) -> None:
+        super().__init__()
+        self.weight = nn.Parameter(torch.ones(2))
+        self.factor = factor
+
+    def forward(self, images: Tensor, tasks: list[str]) -> list[Tensor]:
+        return [self.weight * torch.tensor([3.0, 4.0]) * self.factor]
 
 
-def step(index: int, total: float, norm: float = 1.0) -> tuple[int, dict[str, float]]:
-    return index, {"total": total, "text_removal/msr": total, "grad_norm": norm}
+def train(model: nn.Module, clip_max_norm: float, scaler: torch.amp.GradScaler, steps: int = 1):
+    """Losses of an epoch of gradient descent with a learning rate of 1."""
+    pixels = torch.zeros(1, 3, 8, 8, dtype=torch.uint8)
+    batch = Batch(pixels, pixels, pixels[:, :1], [OFFICIAL_TASKS[0]], ["a"])
+    optimizer = torch.optim.SGD(model.parameters(), lr=1.0)
+    patience = 40 if scaler.is_enabled() else 0
+    return train_one_epoch(
+        model,
+        lambda outputs, batch: (outputs[0].sum(), {"a/b": outputs[0].sum().detach()}),
+        iter([batch] * steps),
+        optimizer,
+        scaler,
+        StepLog(0, 1, steps, 10, optimizer, CPU, patience),
+        device=CPU,
+        amp_dtype=None,
+        clip_max_norm=clip_max_norm,
+    )
 
 
-def test_first_step_that_is_not_finite_is_named():
-    steps = [step(4, 1.0), step(5, math.inf), step(6, math.nan)]
-    with pytest.raises(DivergenceError, match=r"loss .* epoch 3, step 5: total inf .*msr inf"):
-        DivergenceWatch(epoch=3, patience=0).check(steps)
-    with pytest.raises(DivergenceError, match="gradient is not finite at epoch 0, step 0"):
-        DivergenceWatch(epoch=0, patience=0).check([step(0, 1.0, norm=math.inf)])
+@pytest.mark.parametrize(("limit", "expected"), [(0.1, 0.1), (0.0, 5.0)])
+def test_clipping_limits_the_step_and_reports_the_norm(limit, expected):
+    model = Slope(1.0)
+    losses = train(model, limit, torch.amp.GradScaler("cpu", enabled=False))
+    assert losses == pytest.approx({"total": 7.0, "grad_norm": 5.0, "a/b": 7.0})
+    step = model.weight.detach() - 1
+    assert step.norm().item() == pytest.approx(expected, rel=1e-4)
 
 
-def test_a_scaler_may_skip_some_steps_in_a_row():
-    watch = DivergenceWatch(epoch=0, patience=2)
-    watch.check([step(0, 1.0, norm=math.inf)])
-    watch.check([step(1, 1.0, norm=math.nan)])
-    watch.check([step(2, 1.0)])
-    watch.check([step(3, math.inf), step(4, math.inf)])  # counted across looks, from the last good
-    with pytest.raises(DivergenceError, match="gradient is not finite at epoch 0, step 5"):
-        watch.check([step(5, 1.0, norm=math.inf)])
+def test_overflown_gradients_skip_the_step_and_lower_the_factor():
+    model, scaler = Slope(3e37), torch.amp.GradScaler("cpu", init_scale=1024.0)
+    train(model, 0.1, scaler)
+    assert torch.equal(model.weight, torch.ones(2))
+    assert scaler.get_scale() == 512.0
+    model.factor = 1.0
+    train(model, 0.0, scaler)
+    assert torch.equal(model.weight, torch.tensor([-2.0, -3.0]))
 
 
-def test_averages_leave_out_what_is_not_finite():
-    averages = Averages()
-    for value in (1.0, float("nan"), 3.0, float("inf")):
-        averages.add({"total": value})
-    assert averages.means() == {"total": 2.0}
-
-
-def test_window_returns_each_step_once():
-    window = LossWindow()
-    for index in range(3):
-        window.add(index, {"b": torch.tensor(float(index)), "a": torch.tensor(1.0)})
-    assert window.read() == [(i, {"a": 1.0, "b": float(i)}) for i in range(3)]
-    assert window.read() == []
-
-
-def test_images_reach_the_device_as_fractions():
-    images = to_device(torch.tensor([0, 128, 255], dtype=torch.uint8), torch.device("cpu"))
-    assert torch.equal(images, torch.tensor([0, 128 / 255, 1]))
+def test_gradients_of_one_step_do_not_reach_the_next():
+    model = Slope(1.0)
+    train(model, 0.0, torch.amp.GradScaler("cpu", enabled=False), steps=3)
+    assert torch.equal(model.weight, torch.ones(2) - 3 * torch.tensor([3.0, 4.0]))
 
 
 class Recorder:
@@ -94,29 +105,31 @@ class Recorder:
 def test_evaluation_counts_images_and_clamps(caplog, num_images, warned):
     batch = {
         "images": torch.zeros(1, 3, 8, 8, dtype=torch.uint8),
-        "samples": [{"task": TASKS[0], "name": "a"}],
+        "samples": [{"task": OFFICIAL_TASKS[0], "name": "a"}],
     }
     recorder = Recorder()
-    model = Painter([1.7, 0.0, 0.0]).train()
+    model = Painter([1.7, 0.0, 0.0])
     with caplog.at_level(logging.WARNING):
         results = evaluate(
             model,
             [batch, batch],
             recorder,
-            device=torch.device("cpu"),
+            device=CPU,
             amp_dtype=None,
             num_images=num_images,
         )
     assert results == {"num_images": 2}
     assert all(torch.equal(output, torch.ones(1, 3, 8, 8)) for output in recorder.outputs)
     assert ("evaluated 2 images of a data set of 3" in caplog.text) is warned
-    assert model.training
 
 
 def test_an_output_that_is_not_finite_is_named():
     batch = {
         "images": torch.zeros(2, 3, 8, 8, dtype=torch.uint8),
-        "samples": [{"task": TASKS[0], "name": "sound"}, {"task": TASKS[0], "name": "broken"}],
+        "samples": [
+            {"task": OFFICIAL_TASKS[0], "name": "sound"},
+            {"task": OFFICIAL_TASKS[0], "name": "broken"},
+        ],
     }
 
     def model(images, tasks):
@@ -131,7 +144,7 @@ def test_an_output_that_is_not_finite_is_named():
             painter,
             [batch],
             Recorder(),
-            device=torch.device("cpu"),
+            device=CPU,
             amp_dtype=None,
             num_images=2,
         )

@@ -8,14 +8,15 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+import yaml
 from PIL import Image
 from small_run import COMMON, DATA, EVAL, NAMES, ROOT, TRAIN, TRAINING, torchrun
-from vectors import TESTS, reference_parameter
+from vectors import reference_parameter
 
-import main
+import trainer
 from engine import task_gap
-from models import TASKS
 from models.checkpoint import build_from_checkpoint, load_checkpoint
+from tasks import OFFICIAL_TASKS
 
 REMOVAL = "TextRemoval/SCUT-EnsText"
 
@@ -37,30 +38,31 @@ def assert_same(a: object, b: object, where: str = "") -> None:
         assert a == b, where
 
 
-def test_stopped_and_resumed_training_is_bit_identical(command, tmp_path, monkeypatch):
+def test_resume_alone_continues_bit_for_bit(command, resume, tmp_path, monkeypatch):
     options = [*TRAINING, "--epochs", "4", "--num_workers", "2", "--swin_enc_drop_path_rate", "0.5"]
     command(*options, "--output_dir", tmp_path / "whole")
 
-    train_one_epoch = main.train_one_epoch
+    train_one_epoch = trainer.train_one_epoch
 
-    def stop_before_third(*args, epoch, **kwargs):
-        if epoch == 2:
+    def stop_before_third(model, criterion, batches, optimizer, scaler, log, **options):
+        if log.epoch == 2:
             raise KeyboardInterrupt
-        return train_one_epoch(*args, epoch=epoch, **kwargs)
+        return train_one_epoch(model, criterion, batches, optimizer, scaler, log, **options)
 
-    monkeypatch.setattr(main, "train_one_epoch", stop_before_third)
-    with pytest.raises(KeyboardInterrupt):
-        command(*options, "--output_dir", tmp_path / "parts")
-    monkeypatch.setattr(main, "train_one_epoch", train_one_epoch)
+    with monkeypatch.context() as patch:
+        patch.setattr(trainer, "train_one_epoch", stop_before_third)
+        with pytest.raises(KeyboardInterrupt):
+            command(*options, "--output_dir", tmp_path / "parts")
     torch.rand(7)  # whatever happens between the two
-    last = tmp_path / "parts" / "checkpoint_last.pth"
-    command(*options, "--output_dir", tmp_path / "parts", "--resume", last)
+    resume("--resume", tmp_path / "parts" / "checkpoint_last.pth")
 
     whole, parts = (
         torch.load(tmp_path / run / "checkpoint_last.pth", weights_only=True)
         for run in ("whole", "parts")
     )
     assert whole["epoch"] == 3
+    folders = [run.pop("options")["run"].pop("output_dir") for run in (whole, parts)]
+    assert folders == [str(tmp_path / "whole"), str(tmp_path / "parts")]
     assert_same(whole, parts)
     logs = [(tmp_path / run / "log.txt").read_text() for run in ("whole", "parts")]
     assert logs[0] == logs[1]
@@ -84,7 +86,7 @@ def test_without_task_prompts_all_tasks_are_one_picture(command, tmp_path):
         command(*options, *more)
         model = build_from_checkpoint(load_checkpoint(last))
         assert not model.task_prompt.task_embedding.weight.any()
-        assert task_gap(model, torch.rand(1, 3, 64, 64)) == 0
+        assert task_gap(model.eval(), torch.rand(1, 3, 64, 64), OFFICIAL_TASKS) == 0
 
 
 def test_trained_checkpoint_is_evaluated_without_further_options(command, checkpoint, tmp_path):
@@ -92,7 +94,7 @@ def test_trained_checkpoint_is_evaluated_without_further_options(command, checkp
     command(*common, "--eval_data_cfg_path", *EVAL, "--visualize", "true", "--output_dir", tmp_path)
     metrics = json.loads((tmp_path / "metrics.json").read_text())
     assert list(metrics) == NAMES
-    for record, task in zip(metrics.values(), TASKS, strict=True):
+    for record, task in zip(metrics.values(), OFFICIAL_TASKS, strict=True):
         assert record["task"] == task
         assert record["checkpoint"] == str(checkpoint)
         assert record["image_size"] == 64  # as it was trained
@@ -251,11 +253,11 @@ def test_validation_keeps_the_best_checkpoint_of_each_task(command, tmp_path, mo
     }
     calls = dict.fromkeys(scores, 0)
 
-    def fake(args, model, dataset, *others):
+    def fake(options, model, dataset, *others):
         calls[dataset.name] += 1
         return {"num_images": 1}, scores[dataset.name][calls[dataset.name] - 1]
 
-    monkeypatch.setattr(main, "run_evaluation", fake)
+    monkeypatch.setattr(trainer, "run_evaluation", fake)
     other = tmp_path / "other.yaml"
     other.write_text((ROOT / EVAL[0]).read_text().replace("SCUT-EnsText\n", "other\n", 1))
     command(
@@ -264,12 +266,13 @@ def test_validation_keeps_the_best_checkpoint_of_each_task(command, tmp_path, mo
     )
     assert calls == dict.fromkeys(scores, 3)
     best = [
-        torch.load(tmp_path / f"checkpoint_best_{task}.pth", weights_only=True) for task in TASKS
+        torch.load(tmp_path / f"checkpoint_best_{task}.pth", weights_only=True)
+        for task in OFFICIAL_TASKS
     ]
     assert [file["epoch"] for file in best] == [1, 1, 1]  # of 15 20 20, .5 .6 .4, none .1 .1
     last = torch.load(tmp_path / "checkpoint_last.pth", weights_only=True)
     assert last["epoch"] == 2
-    assert last["best"] == dict(zip(TASKS, (20.0, 0.6, 0.1), strict=True))
+    assert last["best"] == dict(zip(OFFICIAL_TASKS, (20.0, 0.6, 0.1), strict=True))
 
 
 def test_validation_is_written_to_the_log(command, tmp_path):
@@ -283,42 +286,39 @@ def test_validation_is_written_to_the_log(command, tmp_path):
 
 
 def test_configuration_is_saved_as_resolved(checkpoint):
-    text = (checkpoint.parent / "config.yaml").read_text()
-    assert "embed_dim: 8" in text
-    assert "device: cpu" in text
+    config = yaml.safe_load((checkpoint.parent / "config.yaml").read_text())
+    assert list(config) == ["run", "data", "optimisation", "model", "resolved"]
+    assert config["model"]["swin_enc_embed_dim"] == 8
+    assert config["resolved"]["architecture"]["embed_dim"] == 8
+    assert config["resolved"]["device"] == "cpu"
+    assert config["resolved"]["tasks"] == list(OFFICIAL_TASKS)
 
 
-def test_defaults_are_those_of_the_official_command_line(tmp_path):
-    official = json.loads((TESTS / "reference" / "cli_defaults.json").read_text())
-    ours = vars(main.parse_args(["--data_cfg_paths", "x", "--output_dir", str(tmp_path)]))
-    gone = {
-        *("encoder", "decoder", "intermediate_output"),  # one choice each
-        *("world_size", "dist_url", "local_rank", "init_method"),  # torchrun's own
-    }
-    assert gone == set(official) - set(ours)
-    # Taken from the variant, several data sets at once, or automatic.
-    other = {"data_cfg_paths", "output_dir", "eval_data_cfg_path", "device"}
-    for name in set(official) - gone - other:
-        resolved = ours[name]
-        if name == "pix2pix_size":
-            resolved = main.IMAGE_SIZE
-        if name in main.ARCHITECTURE:
-            resolved = main.VARIANTS["upocr"][main.ARCHITECTURE[name]]
-        assert resolved == official[name], name
+def test_config_reproduces_a_run(command, checkpoint, tmp_path):
+    config = checkpoint.parent / "config.yaml"
+    command("--config", config, "--output_dir", tmp_path)
+    first, again = (
+        torch.load(folder / "checkpoint_last.pth", weights_only=True)
+        for folder in (checkpoint.parent, tmp_path)
+    )
+    for run in (first, again):
+        run["options"]["run"].pop("output_dir")
+    assert_same(first, again)
+    logs = [(folder / "log.txt").read_text() for folder in (checkpoint.parent, tmp_path)]
+    assert logs[0] == logs[1]
 
 
-@pytest.mark.parametrize(("text", "value"), [("true", True), ("No", False), ("1", True)])
-def test_booleans(tmp_path, text, value):
-    arguments = ["--data_cfg_paths", "x", "--output_dir", str(tmp_path), "--amp", text]
-    assert main.parse_args(arguments).amp is value
-
-
-@pytest.mark.parametrize("text", ["sing=1", "text_removal", "text_removal=x", "text_removal=-1"])
-def test_task_weights_name_a_task_and_a_factor(tmp_path, text):
-    arguments = ["--data_cfg_paths", "x", "--output_dir", str(tmp_path), "--task_weights"]
-    assert main.parse_args([*arguments, f"{TASKS[2]}=2"]).task_weights == [(TASKS[2], 2.0)]
-    with pytest.raises(ValueError, match=f"--task_weights: '{text}'"):
-        main.parse_args([*arguments, text])
+def test_options_beside_a_resumed_run_override_and_are_logged(command, resume, tmp_path, capsys):
+    command(*TRAINING, "--epochs", "1", "--output_dir", tmp_path)
+    resume("--resume", tmp_path / "checkpoint_last.pth", "--epochs", "2", "--lr", "0.25")
+    lines = [line for line in capsys.readouterr().out.splitlines() if "resumed run" in line]
+    assert [line.split(" ", 1)[1] for line in lines] == [
+        "--epochs is 2, the resumed run had 1",
+        "--lr is 0.25, the resumed run had 0.0005",
+    ]
+    written = torch.load(tmp_path / "checkpoint_last.pth", weights_only=True)
+    assert written["epoch"] == 1
+    assert written["options"]["optimisation"]["lr"] == 0.25
 
 
 def test_diverged_training_stops_and_names_the_last_good_checkpoint(command, tmp_path, monkeypatch):

@@ -7,7 +7,7 @@ import pytest
 import torch
 from small_run import COMMON, EVAL, TRAINING
 
-import main
+import trainer
 
 STANDING = ["--lr", "0", "--min_lr", "0", "--warmup_min_lr", "0"]
 
@@ -18,14 +18,14 @@ def read(path) -> dict:
 
 def test_a_run_is_not_overwritten_by_accident(command, tmp_path):
     (tmp_path / "checkpoint_last.pth").write_bytes(b"precious")
-    with pytest.raises(ValueError, match="is there already: go on with --resume"):
+    with pytest.raises(ValueError, match="exists: continue with --resume"):
         command(*TRAINING, "--epochs", "1", "--output_dir", tmp_path)
     assert (tmp_path / "checkpoint_last.pth").read_bytes() == b"precious"
 
 
 def test_resuming_another_run_does_not_overwrite_this_one(command, checkpoint, tmp_path):
     (tmp_path / "checkpoint_last.pth").write_bytes(b"precious")
-    with pytest.raises(ValueError, match="is there already: go on with --resume"):
+    with pytest.raises(ValueError, match="exists: continue with --resume"):
         command(*TRAINING, "--epochs", "2", "--output_dir", tmp_path, "--resume", checkpoint)
     assert (tmp_path / "checkpoint_last.pth").read_bytes() == b"precious"
 
@@ -35,7 +35,7 @@ def test_the_weights_to_begin_with_are_not_removed(command, checkpoint, tmp_path
     path = tmp_path / "checkpoint_0400.pth"
     path.write_bytes(checkpoint.read_bytes())
     options = [*TRAINING, "--epochs", "1", "--output_dir", tmp_path, "--pretrained_model", path]
-    message = "would remove" if further else "is there already"
+    message = "would delete" if further else "exists"
     with pytest.raises(ValueError, match=message):
         command(*options, *further)
     assert path.read_bytes() == checkpoint.read_bytes()
@@ -86,14 +86,14 @@ def test_resuming_takes_vgg16_from_the_pretraining_file_again(
     command, checkpoint, tmp_path, monkeypatch
 ):
     pretraining = read(checkpoint)
-    vgg16 = main.build_vgg16("random").state_dict()
+    vgg16 = trainer.build_vgg16("random").state_dict()
     pretraining["model"] |= {f"vgg16.{name}": value for name, value in vgg16.items()}
     torch.save(pretraining, tmp_path / "pretraining.pth")
 
     def unwanted(name):
         raise AssertionError(f"asked for {name}")
 
-    monkeypatch.setattr(main, "build_vgg16", unwanted)
+    monkeypatch.setattr(trainer, "build_vgg16", unwanted)
     options = [*TRAINING, "--vgg16_weights", "imagenet", "--output_dir", tmp_path / "out"]
     options += ["--pretrained_model", tmp_path / "pretraining.pth"]
     command(*options, "--epochs", "1")
@@ -118,7 +118,7 @@ def test_bare_weights_start_at_epoch_0_and_say_so(command, checkpoint, tmp_path,
     torch.save(bare, tmp_path / "bare.pth")
     options = [*TRAINING, "--epochs", "1", "--output_dir", tmp_path / "out"]
     command(*options, "--resume", tmp_path / "bare.pth")
-    assert "bare.pth: only weights, no state of a training" in capsys.readouterr().out
+    assert "bare.pth: weights only, no training state" in capsys.readouterr().out
     assert read(tmp_path / "out/checkpoint_last.pth")["epoch"] == 0
 
 
@@ -131,7 +131,7 @@ def test_pretrained_weights_may_get_other_windows_but_a_resumed_run_may_not(
     written = read(folder / "checkpoint_last.pth")
     assert written["architecture"]["enc_window_size"] == 8
     assert torch.equal(written["model"]["proj.weight"], read(checkpoint)["model"]["proj.weight"])
-    with pytest.raises(ValueError, match="enc_window_size 4, the command line asks for 8"):
+    with pytest.raises(ValueError, match="enc_window_size 4, the options ask for 8"):
         command(*options, "--epochs", "2", "--resume", checkpoint, "--output_dir", tmp_path / "b")
 
 

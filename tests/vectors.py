@@ -1,4 +1,4 @@
-"""How the weights and inputs of the reference vectors are made (reference README)."""
+"""Weights and inputs of the reference values, drawn as tests/reference/README.md says."""
 
 import math
 import zlib
@@ -24,7 +24,7 @@ def _generator(name: str) -> np.random.Generator:
 
 
 def reference_parameter(name: str, shape: tuple[int, ...]) -> Tensor:
-    """The reference value of a parameter, made from its name (reference README)."""
+    """The reference value of a parameter, drawn from its name."""
     x = _generator(name).standard_normal(shape).astype(np.float32)
     if name.endswith("logit_scale"):
         x = np.float32(math.log(10)) + np.float32(0.1) * x
@@ -40,7 +40,7 @@ def reference_parameter(name: str, shape: tuple[int, ...]) -> Tensor:
 
 
 def reference_input(name: str, shape: tuple[int, ...]) -> Tensor:
-    """The input that the reference vectors were made with (reference README)."""
+    """The input `name` of the reference values, in [0, 1)."""
     return torch.from_numpy(_generator(name).random(shape).astype(np.float32))
 
 

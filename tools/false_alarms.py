@@ -3,7 +3,7 @@
 import argparse
 from pathlib import Path
 
-from upocr.results import RESULTS, read_results
+from upocr.records import RESULTS_FILE, read_results
 from utils.cli import Parser, run
 from utils.files import write_json
 
@@ -17,14 +17,14 @@ def shares(folder: Path) -> dict[str, dict]:
     tampered, 0 without any. Raises ValueError where a task was not done or a picture failed.
     """
     areas = {}
-    for record in read_results(folder / RESULTS):
+    for record in read_results(folder / RESULTS_FILE):
         if "error" in record:
-            raise ValueError(f"{folder / RESULTS}: {record['error']}")
+            raise ValueError(f"{folder / RESULTS_FILE}: {record['error']}")
         for page in record["pages"]:
             several = f" {page['page']}" if len(record["pages"]) > 1 else ""
             areas[record["input"] + several] = _areas(folder, page)
     if not areas:
-        raise ValueError(f"{folder / RESULTS}: no finished picture")
+        raise ValueError(f"{folder / RESULTS_FILE}: no finished picture")
     total = [sum(column) for column in zip(*areas.values(), strict=True)]
     return {
         "pictures": {name: _shares(*each) for name, each in areas.items()},

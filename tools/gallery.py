@@ -9,9 +9,9 @@ from pathlib import Path
 import numpy as np
 
 from eval.records import METRICS, figure, read_metrics
-from models import TASKS
+from tasks import TASKS
 from upocr.picture import read_pages, to_8_bit
-from upocr.results import RESULTS, read_results
+from upocr.records import RESULTS_FILE, read_results
 from utils.cli import Parser, run
 from utils.files import atomic_path
 from utils.image import contact_sheet, read_rgb
@@ -25,7 +25,7 @@ CELL = 384  # pixels
 FIGURES = {
     "text_removal": {"PSNR of the whole output": "strict/psnr", "paper's PSNR": "paper/psnr"},
     "tampered_text_detection": {
-        "IoU genuine": "iou_real",
+        "IoU genuine": "iou_genuine",
         "IoU tampered": "iou_tampered",
         "mean IoU": "mean_iou",
     },
@@ -59,7 +59,7 @@ def photo_rows(folder: Path) -> list[list[np.ndarray]]:
     Files that failed are left out. Raises ValueError where a task was not done.
     """
     rows = []
-    for record in read_results(folder / RESULTS):
+    for record in read_results(folder / RESULTS_FILE):
         if "error" in record:
             continue
         pictures = read_pages(record["input"], sys.maxsize)  # predict.py has checked the size
@@ -72,14 +72,16 @@ def photo_rows(folder: Path) -> list[list[np.ndarray]]:
             results = [np.asarray(read_rgb(folder / file)) for file in found]
             rows.append([to_8_bit(picture).rgb(), *results])
     if not rows:
-        raise ValueError(f"{folder}: no finished picture in {RESULTS}")
+        raise ValueError(f"{folder}: no finished picture in {RESULTS_FILE}")
     return rows
 
 
 def figure_rows(metrics: dict[str, dict]) -> list[list[str]]:
     """Data set, images and `NAME value` of its figures, a row a data set, in the order of TASKS."""
     rows = []
-    for name, record in sorted(metrics.items(), key=lambda item: TASKS.index(item[1]["task"])):
+    for name, record in sorted(
+        metrics.items(), key=lambda item: list(TASKS).index(item[1]["task"])
+    ):
         figures = FIGURES[record["task"]].items()
         cells = [f"{title} {_rounded(figure(record, keys))}" for title, keys in figures]
         rows.append([name, str(record["num_images"]), *cells])

@@ -1,4 +1,4 @@
-"""What every command of the project shares: types of options, errors of one line."""
+"""Shared by every command: option types and one-line errors."""
 
 import argparse
 import sys
@@ -9,35 +9,31 @@ TRUE, FALSE = ("true", "yes", "1"), ("false", "no", "0")
 
 
 class Parser(argparse.ArgumentParser):
-    """A parser whose errors are bad input like any other: one line, not the usage of the command.
-
-    Raises ValueError.
-    """
+    """A parser whose errors are ValueErrors: one line, like errors of any other input."""
 
     def error(self, message: str) -> NoReturn:
         raise ValueError(f"{message} (--help lists the options)")
 
 
 def parse_bool(text: str) -> bool:
-    """argparse type: true, yes, 1 or false, no, 0 in any case; everything else is rejected."""
+    """argparse type: true, yes, 1 or false, no, 0, in upper or lower case."""
     if text.lower() in TRUE + FALSE:
         return text.lower() in TRUE
     raise argparse.ArgumentTypeError(f"{text!r} is not one of {', '.join(TRUE + FALSE)}")
 
 
 def positive_int(text: str) -> int:
-    """argparse type: a whole number above 0."""
+    """argparse type: an integer above 0."""
     if text.isdecimal() and int(text) > 0:
         return int(text)
-    raise argparse.ArgumentTypeError(f"{text!r} is not a whole number above 0")
+    raise argparse.ArgumentTypeError(f"{text!r} is not an integer above 0")
 
 
 def run(main: Callable[[], int | None]) -> None:
-    """Call `main` and exit with what it returns; bad input becomes one line on stderr and exit code
-    2.
+    """Call `main` and exit with its return value; bad input prints one line and exits with 2.
 
-    Bad input is a ValueError or an OSError (a file that is not there, a folder that cannot be
-    written). Anything else is a bug and keeps its traceback.
+    Bad input is a ValueError or an OSError (a missing file, a folder without write permission).
+    Anything else is a bug and keeps its traceback.
     """
     try:
         code = main() or 0

@@ -1,4 +1,4 @@
-"""Processes and devices: the only module that knows which accelerator runs and how many."""
+"""Processes and devices: the only module that knows the accelerator and the process group."""
 
 import datetime
 import inspect
@@ -37,11 +37,10 @@ def is_main_process() -> bool:
 
 
 def select_device(name: str) -> torch.device:
-    """Turn `auto`, `cpu`, `cuda`, `cuda:1` or `mps` into a device; `auto` takes CUDA, then MPS,
-    then CPU.
+    """Device for `auto`, `cpu`, `cuda`, `cuda:1` or `mps`; `auto` prefers CUDA, then MPS.
 
-    Under torchrun `auto` and `cuda` pick the GPU of the local rank. Raises ValueError if the device
-    is not there.
+    Under torchrun, `auto` and `cuda` select the GPU of the local rank. Raises ValueError if the
+    device does not exist.
     """
     if name == "auto":
         name = next((kind for kind in ("cuda", "mps") if _is_available(kind)), "cpu")
@@ -71,9 +70,7 @@ def _is_available(kind: str) -> bool:
 
 
 def init_process_group(device: torch.device) -> None:
-    """Join the process group that torchrun announces in the environment; do nothing without
-    torchrun.
-    """
+    """Join the process group announced by torchrun, if any."""
     if "RANK" not in os.environ or "WORLD_SIZE" not in os.environ:
         return
     if device.type == "cuda":
@@ -83,19 +80,19 @@ def init_process_group(device: torch.device) -> None:
 
 
 def destroy_process_group() -> None:
-    """Leave the process group, if there is one."""
+    """Leave the process group, if any."""
     if is_distributed():
         dist.destroy_process_group()
 
 
 def is_peer_failure(error: RuntimeError) -> bool:
-    """Whether a collective call failed because another process has ended."""
+    """Whether a collective call failed because another process ended."""
     phrases = ("Connection closed by peer", "Connection reset by peer", "Broken pipe")
     return isinstance(error, dist.DistError) or any(phrase in str(error) for phrase in phrases)
 
 
 def pins_memory(device: torch.device) -> bool:
-    """Whether batches reach `device` faster from page-locked memory."""
+    """Whether copies to `device` are faster from page-locked memory."""
     return device.type == "cuda"
 
 
@@ -106,9 +103,7 @@ def barrier() -> None:
 
 
 def all_reduce_sum(tensor: Tensor) -> Tensor:
-    """Sum of `tensor` over the processes, same shape, on every process; the argument is not
-    changed.
-    """
+    """Sum of `tensor` over the processes, on every process; the argument stays unchanged."""
     total = tensor.clone()
     if is_distributed():
         dist.all_reduce(total)
@@ -116,7 +111,7 @@ def all_reduce_sum(tensor: Tensor) -> Tensor:
 
 
 def all_gather_objects(item: Any) -> list:
-    """List of every process's `item` (picklable), in rank order, on every process."""
+    """The `item` (picklable) of every process in rank order, on every process."""
     if not is_distributed():
         return [item]
     gathered: list = [None] * world_size()
@@ -125,9 +120,9 @@ def all_gather_objects(item: Any) -> list:
 
 
 def amp_dtype(device: torch.device, name: str | None) -> torch.dtype:
-    """Data type of mixed precision: as named, else float16 on CUDA and bfloat16 elsewhere.
+    """Data type of mixed precision; by default float16 on CUDA and bfloat16 elsewhere.
 
-    Raises ValueError for an unknown name, and for float16 where no gradient scaler supports it.
+    Raises ValueError for an unknown name, and for float16 on a CPU.
     """
     if name is None:
         return torch.float16 if device.type == "cuda" else torch.bfloat16
@@ -139,14 +134,14 @@ def amp_dtype(device: torch.device, name: str | None) -> torch.dtype:
 
 
 def bfloat16_is_slow(device: torch.device) -> bool:
-    """Whether mixed precision costs time instead of saving it: an x86 CPU without AVX-512."""
+    """Whether mixed precision costs time: true on x86 CPUs without AVX-512."""
     return device.type == "cpu" and torch.backends.cpu.get_cpu_capability() in ("DEFAULT", "AVX2")
 
 
 def inference_dtype(device: torch.device, name: str) -> torch.dtype | None:
-    """Data type to predict in, None for float32: as named; `auto` takes float16 on CUDA only.
+    """Data type for prediction, None for float32; `auto` means float16 on CUDA, else float32.
 
-    bfloat16 is never chosen by itself: it has fewer bits than the colours of a picture. Raises
+    `auto` never means bfloat16, whose 8 significant bits round the colours of a picture. Raises
     ValueError for an unknown name, and for float16 on a CPU.
     """
     if name == "auto":
@@ -161,12 +156,12 @@ def inference_dtype(device: torch.device, name: str) -> torch.dtype | None:
 
 
 def autocast(device: torch.device, dtype: torch.dtype | None) -> AbstractContextManager:
-    """Mixed-precision context in `dtype`; full precision if `dtype` is None."""
+    """Mixed-precision context in `dtype`; None for full precision."""
     return torch.autocast(device.type, dtype=dtype, enabled=dtype is not None)
 
 
 def rng_state(device: torch.device) -> dict[str, Tensor]:
-    """Torch's generator states of this process: `cpu`, and `device` on an accelerator."""
+    """Generator states of this process: `cpu`, and `device` on an accelerator."""
     state = {"cpu": torch.get_rng_state()}
     if device.type != "cpu":
         state["device"] = torch.get_device_module(device).get_rng_state()
@@ -174,7 +169,7 @@ def rng_state(device: torch.device) -> dict[str, Tensor]:
 
 
 def set_rng_state(state: dict[str, Tensor], device: torch.device) -> None:
-    """Restore what `rng_state` returned; an accelerator state is ignored on a CPU."""
+    """Restore the result of `rng_state`; a CPU ignores the state of an accelerator."""
     torch.set_rng_state(state["cpu"].cpu())
     if device.type != "cpu" and "device" in state:
         torch.get_device_module(device).set_rng_state(state["device"].cpu())
@@ -188,35 +183,30 @@ def peak_memory_mib(device: torch.device) -> float:
 
 
 def allow_tf32() -> None:
-    """Let float32 products on NVIDIA GPUs round their factors to TF32, which has 10 bits."""
+    """Let float32 matrix products on NVIDIA GPUs round their factors to TF32 (10 bits)."""
     torch.backends.cuda.matmul.allow_tf32 = True
     torch.backends.cudnn.allow_tf32 = True
 
 
 def wrap_model(model: nn.Module, device: torch.device, compiled: bool = False) -> nn.Module:
-    """The model as training calls it: `compiled` at the first call, and with gradients averaged
-    over the processes where there are several. `unwrap_model` gives the model back.
+    """The model as training calls it, sharing its weights.
+
+    Compiled at the first call if `compiled`, and with gradients averaged over several processes.
     """
-    if compiled:
-        model = torch.compile(model)
+    network: Any = torch.compile(model) if compiled else model
     if not is_distributed():
-        return model
-    # A convolution of a channels-last map may give its weight's gradient in that layout: the same
-    # numbers, at worst copied once more. Not worth a warning that looks like an error.
+        return network
+    # The weight gradient of a channels-last convolution may have that layout: the same numbers, at
+    # worst one more copy, and a warning that looks like an error.
     warnings.filterwarnings("ignore", "Grad strides do not match bucket view strides")
-    # Our buffers are constants. Newer releases have another name for the option that leaves them.
+    # Our buffers are constants; newer releases renamed the option that keeps them local.
     parameters = inspect.signature(nn.parallel.DistributedDataParallel).parameters
     renamed = "forward_sync_buffers" in parameters
+    constant: dict[str, Any] = {"forward_sync_buffers" if renamed else "broadcast_buffers": False}
     return nn.parallel.DistributedDataParallel(
-        model,
+        network,
         device_ids=[device] if device.type == "cuda" else None,
         gradient_as_bucket_view=True,
         static_graph=True,  # every parameter takes part in every step
-        **{"forward_sync_buffers" if renamed else "broadcast_buffers": False},
+        **constant,
     )
-
-
-def unwrap_model(network: nn.Module) -> nn.Module:
-    """The model itself, which shares its weights with what `wrap_model` made of it."""
-    network = getattr(network, "module", network)
-    return getattr(network, "_orig_mod", network)

@@ -1,4 +1,4 @@
-"""Files that appear complete or not at all, and JSON."""
+"""Atomic files and JSON."""
 
 import contextlib
 import json
@@ -10,9 +10,9 @@ from typing import Any
 
 @contextlib.contextmanager
 def atomic_path(path: Path) -> Iterator[Path]:
-    """A temporary path beside `path` that takes its place at the end, or vanishes.
+    """A temporary path beside `path` that replaces it on success and is deleted on failure.
 
-    The folder is made if it is missing.
+    Creates the folder if necessary.
     """
     path.parent.mkdir(parents=True, exist_ok=True)
     temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
@@ -24,14 +24,14 @@ def atomic_path(path: Path) -> Iterator[Path]:
 
 
 def write_json(path: Path, content: dict | list) -> None:
-    """Write JSON for people to read, atomically."""
+    """Write indented JSON atomically."""
     with atomic_path(path) as temporary:
         text = json.dumps(content, indent=2, ensure_ascii=False)
         temporary.write_text(text + "\n", encoding="utf-8")
 
 
 def read_json(path: Path) -> Any:
-    """What is in a JSON file; ValueError naming it if there is none or something else."""
+    """Content of a JSON file; ValueError naming it if it is missing or not JSON."""
     try:
         return json.loads(path.read_text(encoding="utf-8"))
     except FileNotFoundError:

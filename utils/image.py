@@ -1,4 +1,4 @@
-"""Image files: the only module that reads and writes them, always as RGB."""
+"""Image files of data sets: read and written here only, always as RGB."""
 
 from collections.abc import Sequence
 from pathlib import Path
@@ -10,47 +10,47 @@ from torch import Tensor
 
 from utils.files import atomic_path
 
-SUFFIXES = (".jpg", ".jpeg", ".png", ".bmp")  # what counts as an image in a folder, in any case
+SUFFIXES = (".jpg", ".jpeg", ".png", ".bmp")  # of images in a folder, in upper or lower case
 
 
 def read_rgb(path: str | Path) -> Image.Image:
-    """Read an image as RGB, as stored: an EXIF orientation is not applied.
+    """Read an image as RGB, as stored: an EXIF orientation is ignored.
 
-    Labels and masks of the data sets belong to the pixels as stored. Raises ValueError naming the
-    file if it is missing, no image, or truncated.
+    Labels and masks of the data sets refer to the pixels as stored. Raises ValueError naming the
+    file if it is missing, truncated or not an image.
     """
     return _read(path, "RGB")
 
 
 def read_grey(path: str | Path) -> Image.Image:
-    """Read an image as 8-bit grey; three equal channels keep their value. Raises as `read_rgb`."""
+    """Read an image as 8-bit grey; equal channels keep their value. Raises like `read_rgb`."""
     return _read(path, "L")
 
 
 def read_mask(path: str | Path) -> Image.Image:
-    """Read a 1-bit mask, 255 background and 0 text in the file; raises as `read_rgb`."""
-    # Official: this conversion dithers, so the grey seams of a JPEG mask become single pixels.
+    """Read a 1-bit mask, 255 background and 0 text in the file; raises like `read_rgb`."""
+    # Official: this conversion dithers the grey seams of a JPEG mask.
     return _read(path, "1")
 
 
 def _read(path: str | Path, mode: str) -> Image.Image:
     try:
         with Image.open(path) as image:
-            image.load()  # opening reads the header only; a truncated file shows here
+            image.load()  # `open` reads the header only; a truncated file fails here
             return _to_8_bit(image).convert(mode)
     except FileNotFoundError:
         raise ValueError(f"{path}: no such file") from None
     except UnidentifiedImageError:
         raise ValueError(f"{path}: not an image") from None
-    # Pillow's decoders report broken files through all of these.
+    # Pillow's decoders raise all of these for damaged files.
     except (OSError, SyntaxError, ValueError, EOFError, Image.DecompressionBombError) as error:
         reason = " ".join(str(getattr(error, "strerror", None) or error).split())
         raise ValueError(f"{path}: cannot read this image ({reason})") from None
 
 
 def _to_8_bit(image: Image.Image) -> Image.Image:
-    """The image, of 16-bit grey its upper 8 bits, which Pillow's conversion would cut off."""
-    # Pillow names 16 bits of PGM, and in old versions of PNG, like 32 bits of TIFF.
+    """The image; 16-bit grey reduced to its upper 8 bits, which Pillow would clip instead."""
+    # Pillow gives 16-bit PGM, and in old versions 16-bit PNG, the mode of 32-bit TIFF.
     if image.mode.startswith("I;16") or (image.mode == "I" and image.format in ("PNG", "PPM")):
         return Image.fromarray((np.asarray(image) // 257).astype(np.uint8))
     if image.mode in ("I", "F"):
@@ -59,10 +59,9 @@ def _to_8_bit(image: Image.Image) -> Image.Image:
 
 
 def write_png(path: str | Path, array: np.ndarray) -> None:
-    """Write a uint8 array, (H, W, 3) RGB or (H, W) grey, as PNG; folders are made.
+    """Write a uint8 array, (H, W, 3) RGB or (H, W) grey, as PNG, atomically.
 
-    The file appears complete or not at all, also when the process is killed. Raises ValueError for
-    another array.
+    Creates the folder if necessary. Raises ValueError for other arrays.
     """
     path = Path(path)
     if array.dtype != np.uint8 or not (array.ndim == 2 or array.shape[2:] == (3,)):
@@ -86,7 +85,7 @@ def image_to_tensor(image: Image.Image) -> Tensor:
 def tensor_to_array(image: Tensor) -> np.ndarray:
     """Image on any device to uint8, (C, H, W) -> (H, W, 3), or (H, W) if C is 1.
 
-    A float image is 0-1, it is clamped and rounded; a uint8 image is 0-255.
+    Float images, 0-1, are clamped and rounded; uint8 images, 0-255, keep their values.
     """
     image = image.detach().cpu()
     if image.is_floating_point():
@@ -99,8 +98,8 @@ def contact_sheet(
 ) -> None:
     """Write a PNG table of images under column titles, e.g. input | output | target.
 
-    Each image, uint8 (H, W, 3) or (H, W), is scaled to fit a cell of `cell` pixels and keeps its
-    proportions. Raises ValueError if a row has another number of images than there are titles.
+    Each image, uint8 (H, W, 3) or (H, W), is scaled to a cell of `cell` pixels with its aspect
+    ratio preserved. Raises ValueError unless every row has one image per title.
     """
     wrong = [len(row) for row in rows if len(row) != len(titles)]
     if wrong or not rows:

@@ -1,4 +1,4 @@
-"""Logging: a line a print interval, a JSON line an epoch, TensorBoard and W&B if asked for."""
+"""Logs: a line per print interval, a JSON line per epoch, TensorBoard and W&B on request."""
 
 import datetime
 import json
@@ -6,6 +6,7 @@ import logging
 import math
 import sys
 import time
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -13,12 +14,14 @@ import torch
 import yaml
 from torch import Tensor
 
-from utils.dist import all_reduce_sum, is_main_process, world_size
+from utils.dist import all_reduce_sum, is_main_process, peak_memory_mib, world_size
 from utils.files import atomic_path
+
+logger = logging.getLogger(__name__)
 
 
 def setup_logging() -> None:
-    """Log to standard output: information from the main process, warnings from every process."""
+    """Log to standard output: all messages of the main process, warnings of the others."""
     logging.basicConfig(
         level=logging.INFO if is_main_process() else logging.WARNING,
         format="%(asctime)s %(message)s",
@@ -28,36 +31,117 @@ def setup_logging() -> None:
     )
 
 
-class LossWindow:
-    """Losses of the steps since the last look, kept on the device so that no step waits for it."""
+class DivergenceError(ValueError):
+    """A loss or a gradient is not finite; the message names the step and the terms."""
 
-    def __init__(self) -> None:
-        self._steps: list[tuple[int, dict[str, Tensor]]] = []
+
+# Consecutive steps that a gradient scaler may skip: it starts at 2**16 and halves at each of them.
+SCALER_PATIENCE = 40
+
+
+class StepLog:
+    """The log of one epoch: a line every `print_freq` steps, and the means at its end.
+
+    Losses stay on the device between two lines, so that no step waits for it.
+
+    Args:
+        epoch, epochs: counted from 0, and their number.
+        iterations: steps per epoch.
+        print_freq: steps per line.
+        optimizer: its learning rate is printed.
+        device: its peak memory is printed.
+        patience: consecutive steps with a loss or gradient that is not finite before a
+            `DivergenceError`, see `SCALER_PATIENCE`.
+    """
+
+    def __init__(
+        self,
+        epoch: int,
+        epochs: int,
+        iterations: int,
+        print_freq: int,
+        optimizer: torch.optim.Optimizer,
+        device: torch.device,
+        patience: int = 0,
+    ) -> None:
+        self.epoch, self.epochs, self.iterations = epoch, epochs, iterations
+        self.print_freq, self.patience = print_freq, patience
+        self._optimizer, self._device = optimizer, device
+        self._pending: list[tuple[int, dict[str, Tensor]]] = []
+        self._averages = Averages()
+        self._started = self._mark = time.perf_counter()
+        self._waited = 0.0  # seconds, for data
+        self._not_finite = 0  # consecutive steps
+
+    def steps(self) -> Iterator[int]:
+        """Yield the numbers of the steps, from 0."""
+        for step in range(self.iterations):
+            self._mark = time.perf_counter()
+            yield step
+
+    def got_data(self) -> None:
+        """Note the arrival of the batch, for the time spent waiting for data."""
+        self._waited += time.perf_counter() - self._mark
 
     def add(self, step: int, losses: dict[str, Tensor]) -> None:
-        """losses: name -> scalar without graph."""
-        self._steps.append((step, losses))
+        """Take the losses of a step, scalars without graph; print and check when a line is due."""
+        self._pending.append((step, losses))
+        if (step + 1) % self.print_freq == 0 or step + 1 == self.iterations:
+            self._write_line(step)
 
-    def read(self) -> list[tuple[int, dict[str, float]]]:
-        """(step, losses averaged over the processes) of every step, and start anew; every process
-        calls it.
-        """
-        if not self._steps:
-            return []
-        names = sorted({name for _, losses in self._steps for name in losses})
+    def means(self) -> dict[str, float]:
+        """Mean of every loss over the epoch and all processes."""
+        return self._averages.means()
+
+    def _write_line(self, step: int) -> None:
+        recent = Averages()
+        for number, losses in self._read():
+            self._check(number, losses)
+            self._averages.add(losses)
+            recent.add(losses)
+        if is_main_process():
+            logger.info(
+                "epoch %d [%d/%d]  %s  lr %.2e  %s  memory %.0f MiB",
+                self.epoch,
+                step + 1,
+                self.iterations,
+                format_losses(recent.means()),
+                self._optimizer.param_groups[0]["lr"],
+                self._times(step),
+                peak_memory_mib(self._device),
+            )
+
+    def _read(self) -> list[tuple[int, dict[str, float]]]:
+        """(step, losses averaged over the processes) of the pending steps, each once."""
+        names = sorted({name for _, losses in self._pending for name in losses})
         table = torch.stack(
-            [torch.stack([losses[n].float() for n in names]) for _, losses in self._steps]
+            [torch.stack([losses[name].float() for name in names]) for _, losses in self._pending]
         )
-        table = (all_reduce_sum(table) / world_size()).tolist()
-        steps = [step for step, _ in self._steps]
-        self._steps = []
-        return [
-            (s, dict(zip(names, row, strict=True))) for s, row in zip(steps, table, strict=True)
-        ]
+        table = all_reduce_sum(table) / world_size()
+        steps = [step for step, _ in self._pending]
+        self._pending = []
+        rows = [dict(zip(names, row, strict=True)) for row in table.tolist()]
+        return list(zip(steps, rows, strict=True))
+
+    def _check(self, step: int, losses: dict[str, float]) -> None:
+        nouns = {"total": "loss", "grad_norm": "gradient"}
+        bad = [noun for name, noun in nouns.items() if not math.isfinite(losses[name])]
+        self._not_finite = self._not_finite + 1 if bad else 0
+        if self._not_finite > self.patience:
+            raise DivergenceError(
+                f"{bad[0]} is not finite at epoch {self.epoch}, step {step}: "
+                f"{format_losses(losses)}"
+            )
+
+    def _times(self, step: int) -> str:
+        per_step = (time.perf_counter() - self._started) / (step + 1)
+        remaining = (self.epochs - self.epoch) * self.iterations - step - 1
+        eta = datetime.timedelta(seconds=round(per_step * remaining))
+        return f"time {per_step:.3f} s  data {self._waited / (step + 1):.3f} s  eta {eta}"
 
 
 class Averages:
-    """Running means of an epoch, without the steps whose value was not finite."""
+    """Running means that leave out values that are not finite."""
 
     def __init__(self) -> None:
         self._sums: dict[str, float] = {}
@@ -75,47 +159,21 @@ class Averages:
         return {name: total / self._counts[name] for name, total in self._sums.items()}
 
 
-class Stopwatch:
-    """Splits the wall clock of an epoch into waiting for data and the rest, in seconds."""
-
-    def __init__(self) -> None:
-        self.started = self._mark = time.perf_counter()
-        self.data = 0.0
-        self.steps = 0
-
-    def start_step(self) -> None:
-        """Call before the next batch is asked for."""
-        self._mark = time.perf_counter()
-
-    def got_data(self) -> None:
-        """Call when the batch is there."""
-        self.data += time.perf_counter() - self._mark
-        self.steps += 1
-
-    def summary(self, remaining: int) -> str:
-        """Mean time a step, the part of it that waited for data, and the time `remaining` steps
-        will take.
-        """
-        per_step = (time.perf_counter() - self.started) / max(self.steps, 1)
-        eta = datetime.timedelta(seconds=round(per_step * remaining))
-        return f"time {per_step:.3f} s  data {self.data / max(self.steps, 1):.3f} s  eta {eta}"
-
-
 def format_losses(losses: dict[str, float]) -> str:
-    """`total 1.2  grad_norm 5.6  text_removal/msr 0.4  ...`: what holds for all tasks first."""
+    """`total 1.2  grad_norm 5.6  text_removal/msr 0.4  ...`, sums over all tasks first."""
     names = sorted(losses, key=lambda name: ("/" in name, name != "total", name))
     return "  ".join(f"{name} {losses[name]:.4f}" for name in names)
 
 
 class RunLog:
-    """Files of a training run: `config.yaml`, `log.txt` and, when asked for, TensorBoard and W&B.
+    """Files of a training run: `config.yaml`, `log.txt`, and on request TensorBoard and W&B.
 
     Only the main process writes.
 
     Args:
         output_dir: folder of the run.
-        config: every option as resolved.
-        start_epoch: the first that will be written; lines of later ones in an old log are dropped.
+        config: content of `config.yaml`.
+        start_epoch: first epoch of this run; an old log loses its lines from there on.
         tensorboard: write event files to `output_dir/tensorboard`.
         wandb: log to Weights & Biases.
     """
@@ -153,7 +211,7 @@ class RunLog:
             temporary.write_text("".join(kept), encoding="utf-8")
 
     def write(self, epoch: int, record: dict[str, Any]) -> None:
-        """Append a JSON line; its numbers also go to TensorBoard and W&B."""
+        """Append a JSON line, and its numbers to TensorBoard and W&B."""
         if not is_main_process():
             return
         with self._file.open("a") as file:
@@ -168,7 +226,7 @@ class RunLog:
 
 
 def _flatten(record: dict[str, Any], prefix: str = "") -> dict[str, Any]:
-    flat = {}
+    flat: dict[str, Any] = {}
     for name, value in record.items():
         if isinstance(value, dict):
             flat |= _flatten(value, f"{prefix}{name}/")

@@ -1,4 +1,4 @@
-"""Memory of a process: how much it took at most, and how the C library keeps what is freed."""
+"""Memory of a process: its peak, and an allocator that keeps freed pages."""
 
 import ctypes
 import sys
@@ -9,9 +9,9 @@ M_TRIM_THRESHOLD, M_MMAP_MAX = -1, -4
 
 
 def peak_memory() -> float:
-    """Most bytes that this process ever held in memory; NaN on Windows."""
+    """Peak resident memory of this process in bytes; NaN on Windows."""
     status = Path("/proc/self/status")
-    if status.exists():  # `getrusage` counts what the parent held when it started this process
+    if status.exists():  # `getrusage` includes the peak of the parent
         lines = dict(line.split(":", 1) for line in status.read_text().splitlines())
         if "VmHWM" in lines:
             return int(lines["VmHWM"].split()[0]) * 2**10
@@ -24,11 +24,12 @@ def peak_memory() -> float:
 
 
 def keep_freed_memory() -> bool:
-    """Let this process keep what it frees, for the next tensor, instead of giving it back.
+    """Make glibc keep freed memory for the next tensor instead of returning it to the system.
 
-    glibc gives every block of more than 32 MiB back to the system at once and asks for fresh pages
-    for the next, which the system has to fill with zeros: of a training step on a CPU that is up to
-    a third. The process then holds its peak until it ends. False, and nothing done, without glibc.
+    By default, glibc returns every freed block above 32 MiB at once, and the system has to zero
+    fresh pages for the next one: up to a third of a training step on a CPU. In exchange, the
+    process holds its peak memory until it ends. Returns False, without effect, if there is no
+    glibc.
     """
     if not sys.platform.startswith("linux"):
         return False

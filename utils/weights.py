@@ -1,4 +1,4 @@
-"""Reading a file of weights without running code from it."""
+"""Reading files of weights without running code from them."""
 
 import argparse
 import json
@@ -19,36 +19,23 @@ class CheckpointError(ValueError):
 
 
 def read_file(path: Path) -> dict[str, Any]:
-    """Unpickle a file of weights without running code from it; raises CheckpointError naming the
-    file.
-    """
-    if path.suffix == ".safetensors":
-        return _read_safetensors(path)
-    # Official training checkpoints hold their command line as a Namespace, the one type allowed
-    # beside plain ones.
+    """Content of a pickled or safetensors file of weights; raises CheckpointError."""
+    read = _read_safetensors if path.suffix == ".safetensors" else _read_pickle
     try:
-        with torch.serialization.safe_globals([argparse.Namespace]):
-            content = torch.load(path, map_location="cpu", weights_only=True)
+        content = read(path)
     except FileNotFoundError:
         raise CheckpointError(f"{path}: no such checkpoint") from None
     except IsADirectoryError:
         raise CheckpointError(f"{path}: is a folder, expected a checkpoint file") from None
-    except pickle.UnpicklingError as error:
-        refused = re.search(r"Unsupported global: GLOBAL (\S+)", str(error))
-        reason = f"holds {refused[1]}, which is not loaded for safety" if refused else "is damaged"
-        raise CheckpointError(f"{path}: {reason}") from None
     except PermissionError as error:
         raise CheckpointError(f"{path}: {error.strerror}") from None
-    except Exception as error:  # damaged bytes can raise anything in the unpickler
-        reason = str(error).splitlines()[0] if str(error) else type(error).__name__
-        raise CheckpointError(f"{path}: truncated or not a checkpoint ({reason})") from None
     if not isinstance(content, dict):
         raise CheckpointError(f"{path}: holds a {type(content).__name__}, expected a dictionary")
     return content
 
 
 def state_dict_of(content: dict[str, Any], path: Path) -> dict[str, Tensor]:
-    """The weights in what `read_file` returned: bare, or under `model` or `state_dict`.
+    """The weights in the result of `read_file`: bare, or under `model` or `state_dict`.
 
     Names lose the `module.` of a distributed wrapper. Raises CheckpointError.
     """
@@ -63,13 +50,30 @@ def state_dict_of(content: dict[str, Any], path: Path) -> dict[str, Tensor]:
     return {key.removeprefix("module."): value for key, value in state.items()}
 
 
+def _read_pickle(path: Path) -> Any:
+    # Official training checkpoints hold their command line as a Namespace, the only type allowed
+    # besides plain ones.
+    try:
+        with torch.serialization.safe_globals([argparse.Namespace]):
+            return torch.load(path, map_location="cpu", weights_only=True)
+    except (FileNotFoundError, IsADirectoryError, PermissionError):
+        raise
+    except pickle.UnpicklingError as error:
+        refused = re.search(r"Unsupported global: GLOBAL (\S+)", str(error))
+        reason = f"holds {refused[1]}, which is not loaded for safety" if refused else "is damaged"
+        raise CheckpointError(f"{path}: {reason}") from None
+    except Exception as error:  # damaged bytes can raise anything in the unpickler
+        reason = str(error).splitlines()[0] if str(error) else type(error).__name__
+        raise CheckpointError(f"{path}: truncated or not a checkpoint ({reason})") from None
+
+
 def _read_safetensors(path: Path) -> dict[str, Any]:
     try:
         with safe_open(path, framework="pt") as file:
             header = file.metadata() or {}
             content = {name: json.loads(header[name]) for name in METADATA if name in header}
             return {"model": {key: file.get_tensor(key) for key in file.keys()}, **content}  # noqa: SIM118 - not a dictionary
-    except FileNotFoundError:
-        raise CheckpointError(f"{path}: no such checkpoint") from None
+    except (FileNotFoundError, IsADirectoryError, PermissionError):
+        raise
     except (SafetensorError, ValueError, OSError) as error:
         raise CheckpointError(f"{path}: truncated or not a checkpoint ({error})") from None

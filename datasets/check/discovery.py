@@ -1,18 +1,13 @@
-"""Discovery: which data sets are in a folder, and which files belong together."""
+"""Discovery: the data sets at the given paths, with the files of their samples."""
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
-import yaml
-
-from datasets.base import list_files
-from datasets.check.inspection import FOLDER_VALUES, TEXTSEG_VALUES, Entry
-from datasets.config import DATASETS
+from datasets.base import DATASETS, TextDataset
+from datasets.config import read_config
+from datasets.files import Folder, Item, read_splits
 from datasets.scut_enstext import existing_spelling
-from datasets.tampered_ic13 import TamperedIC13
-from datasets.textseg import TextSeg
-from utils.files import read_json
 from utils.image import SUFFIXES, read_rgb
 
 SPLITS = ("train", "val", "test")
@@ -24,55 +19,57 @@ class Found:
 
     Args:
         root: its folder.
-        kind: removal, segmentation or detection.
-        entries: samples of all splits.
-        problems: (file, what is wrong) that show without reading an image: files without a partner.
+        dataset: its class.
+        samples: split and files of each sample; missing targets are None.
+        problems: (file, message) of each fault that shows without reading an image.
     """
 
     root: Path
-    kind: str
-    entries: list[Entry] = field(default_factory=list)
+    dataset: type[TextDataset]
+    samples: list[tuple[str, Item]] = field(default_factory=list)
     problems: list[tuple[str, str]] = field(default_factory=list)
 
+    def complain(self, path: Path, message: str) -> None:
+        """Add a problem."""
+        self.problems.append((str(path), message))
 
-def find_datasets(path: Path, data_root: Path) -> list[Found]:
-    """Data sets at or below a folder, or the one of a YAML file (below `data_root`).
 
-    Raises ValueError naming the path if it does not exist or holds no data set.
+def find_datasets(paths: Iterable[Path], data_root: Path) -> list[Found]:
+    """Data sets at or below folders, or of YAML files (below `data_root`), each once.
+
+    Raises ValueError naming a path that does not exist or holds no data set.
     """
+    located: dict[tuple[Path, type[TextDataset]], tuple[Path, list[str]]] = {}
+    for path in paths:
+        for root, dataset, splits in _locate(path, data_root):
+            _, expected = located.setdefault((root.resolve(), dataset), (root, []))
+            expected += splits
+    return [_find(root, dataset, splits) for (_, dataset), (root, splits) in located.items()]
+
+
+def _locate(path: Path, data_root: Path) -> list[tuple[Path, type[TextDataset], list[str]]]:
+    """Root, class and configured splits of the data sets of one path."""
     if path.suffix in (".yaml", ".yml"):
-        root, kind, splits = _read_config(path, data_root)
-        found = _find(root, kind, (*SPLITS, *(split for split in splits if split not in SPLITS)))
-        if not any(entry.split in splits for entry in found.entries):
-            found.problems.append((str(root), f"no sample of split {'+'.join(splits)!r}"))
-        return [found]
+        config = read_config(path)
+        root = existing_spelling(data_root / config.root)
+        if not root.is_dir():
+            raise ValueError(f"{path}: {root}: missing folder")
+        return [(root, DATASETS[config.dataset], [config.split])]
     if not path.is_dir():
         raise ValueError(f"{path}: no such folder or YAML file")
     roots = list(_search(path, set()))
     if not roots:
         raise ValueError(f"{path}: no data set here; see the layouts in the README")
-    return [_find(root, kind, SPLITS) for root, kind in roots]
-
-
-def merged(datasets: Iterable[Found]) -> list[Found]:
-    """One for each folder and kind: two configurations may name two splits of it, or the same."""
-    every: dict[tuple[Path, str], Found] = {}
-    for found in datasets:
-        first = every.setdefault((found.root.resolve(), found.kind), found)
-        if first is not found:
-            known = {(entry.split, entry.name) for entry in first.entries}
-            first.entries += [e for e in found.entries if (e.split, e.name) not in known]
-            first.problems += [each for each in found.problems if each not in first.problems]
-    return list(every.values())
+    return [(root, DATASETS[name], []) for root, name in roots]
 
 
 def _search(path: Path, seen: set[Path]) -> Iterator[tuple[Path, str]]:
-    """Data sets and their kinds at or below a folder; none is looked for in another."""
+    """Roots and registered names of the data sets at or below a folder; they are not nested."""
     if path.resolve() in seen:  # a link may lead back
         return
     seen.add(path.resolve())
-    if kind := _recognise(path):
-        yield path, kind
+    if name := _recognise(path):
+        yield path, name
         return
     for child in sorted(path.iterdir()):
         if child.is_dir() and not child.name.startswith("."):
@@ -90,12 +87,8 @@ def _recognise(root: Path) -> str | None:
     labels = splits[0] / "label"
     if (splits[0] / "mask").is_dir() or not labels.is_dir():
         return "scut_enstext"
-    return _kind_of_labels(labels)
-
-
-def _kind_of_labels(folder: Path) -> str:
-    """Own data without masks: boxes are text files, and segmentation labels are grey pictures."""
-    files = sorted(path for path in folder.iterdir() if not path.name.startswith("."))
+    # Without masks the labels tell: boxes are text files, segmentation labels are grey.
+    files = sorted(path for path in labels.iterdir() if not path.name.startswith("."))
     if any(path.suffix == ".txt" for path in files):
         return "detection_folders"
     pictures = [path for path in files if path.suffix.lower() in SUFFIXES]
@@ -104,132 +97,76 @@ def _kind_of_labels(folder: Path) -> str:
 
 def _is_grey(path: Path) -> bool:
     try:
-        channels = read_rgb(path).split()
+        red, green, blue = (channel.tobytes() for channel in read_rgb(path).split())
     except ValueError:
         return path.suffix.lower() == ".png"
-    return channels[0].tobytes() == channels[1].tobytes() == channels[2].tobytes()
+    return red == green == blue
 
 
-def _read_config(path: Path, data_root: Path) -> tuple[Path, str, list[str]]:
-    """Folder, kind and splits of a data configuration."""
+def _find(root: Path, dataset: type[TextDataset], expected: list[str]) -> Found:
+    """Samples of the usual splits and of the expected ones, of which each must have a sample."""
+    found = Found(root, dataset)
+    parts = [part for split in expected for part in split.split("+")]
+    if dataset.split_file:
+        _add_listed(found, root / dataset.split_file)
+    else:
+        for split in dict.fromkeys((*SPLITS, *parts)):
+            folders = dataset.layout(root, split)
+            if folders["image"].path.is_dir():
+                files = _list_files(found, folders)
+                _add_samples(found, split, files["image"], files)
+    splits = {split for split, _ in found.samples}
+    for split in expected:
+        if splits.isdisjoint(split.split("+")):
+            found.complain(root, f"no sample of split {split!r}")
+    return found
+
+
+def _add_listed(found: Found, split_file: Path) -> None:
     try:
-        config = yaml.safe_load(path.read_text(encoding="utf-8"))
-        root, kind = data_root / config["root"], config["dataset"]
-        splits = str(config["split"]).split("+")
-    except OSError as error:
-        raise ValueError(f"{path}: cannot read this file ({error.strerror})") from None
-    except (yaml.YAMLError, UnicodeDecodeError, KeyError, TypeError) as error:
-        reason = " ".join(str(error).split())
-        raise ValueError(f"{path}: not a data configuration ({reason})") from None
-    if kind not in DATASETS:
-        raise ValueError(f"{path}: unknown dataset {kind!r}, expected {', '.join(DATASETS)}")
-    root = existing_spelling(root)
-    if not root.is_dir():
-        raise ValueError(f"{path}: {root}: missing folder")
-    return root, kind, splits
-
-
-def _find(root: Path, kind: str, splits: Sequence[str]) -> Found:
-    if kind == "textseg":
-        return _find_textseg(root)
-    if kind == "tampered_ic13":
-        return _find_tampered(root, splits)
-    task = DATASETS[kind].task
-    short = {TextSeg.task: "segmentation", TamperedIC13.task: "detection"}.get(task, "removal")
-    found = Found(root, short)
-    for split in splits:
-        if (root / split / "image").is_dir():
-            _add_pairs(found, split, root / split)
-    return found
-
-
-def _add_pairs(found: Found, split: str, folder: Path) -> None:
-    suffixes = (".txt",) if found.kind == "detection" else SUFFIXES
-    images = _list(found, folder / "image")
-    # Removal photographs may be evaluated without targets; what has a folder must be complete.
-    parts = {name: suffixes for name in ("label", "mask") if (folder / name).is_dir()}
-    if found.kind != "removal":
-        parts = {"label": suffixes}
-    targets = {name: _list(found, folder / name, kinds) for name, kinds in parts.items()}
-    for name, files in targets.items():
-        _compare(found, images, files, folder / "image", folder / name)
-    for stem, image in images.items():
-        files = {name: files.get(stem) for name, files in targets.items()}
-        found.entries.append(Entry(split, stem, image, found.kind, **files, values=FOLDER_VALUES))
-
-
-def _find_tampered(root: Path, splits: Sequence[str]) -> Found:
-    found = Found(root, "detection")
-    for split in splits:
-        image_folder, label_folder = root / f"{split}_img", root / f"{split}_gt"
-        if not image_folder.is_dir():
-            continue
-        images, labels = _list(found, image_folder), _list(found, label_folder, (".txt",))
-        _compare(found, images, labels, image_folder, label_folder)
-        found.entries += [
-            Entry(split, stem, image, "detection", labels.get(stem))
-            for stem, image in images.items()
-        ]
-    return found
-
-
-def _find_textseg(root: Path) -> Found:
-    found = Found(root, "segmentation")
-    images, labels = _list(found, root / "image"), _list(found, root / "semantic_label")
-    suffix = "_maskfg"
-    named = {
-        stem.removesuffix(suffix): path for stem, path in labels.items() if stem.endswith(suffix)
-    }
-    _compare(found, images, named, root / "image", root / "semantic_label", suffix)
-    splits = _read_splits(found, root / "split.json")
+        splits = read_splits(split_file)
+    except ValueError as error:
+        found.complain(split_file, str(error).removeprefix(f"{split_file}: "))
+        return
     seen: dict[str, str] = {}
     for split, names in splits.items():
+        files = _list_files(found, found.dataset.layout(found.root, split))
         for name in names:
             if name in seen:
-                found.problems.append(
-                    (str(root / "split.json"), f"{name} is in {seen[name]} and {split}")
-                )
-            elif name not in images:
-                found.problems.append((str(root / "split.json"), f"no image {name}.* of {split}"))
-            else:
-                image, label = images[name], named.get(name)
-                found.entries.append(
-                    Entry(split, name, image, "segmentation", label, values=TEXTSEG_VALUES)
-                )
-            seen[name] = split
-    return found
+                found.complain(split_file, f"{name} is in {seen[name]} and {split}")
+            elif name not in files["image"]:
+                found.complain(split_file, f"no image {name}.* of {split}")
+        new = [name for name in names if name not in seen and name in files["image"]]
+        _add_samples(found, split, new, files)
+        seen |= dict.fromkeys(names, split)
 
 
-def _read_splits(found: Found, path: Path) -> dict[str, list[str]]:
-    try:
-        splits = read_json(path)
-        return {split: list(map(str, names)) for split, names in splits.items()}
-    except (OSError, ValueError, AttributeError, TypeError) as error:
-        found.problems.append((str(path), f"cannot be read ({' '.join(str(error).split())})"))
-        return {}
-
-
-def _list(found: Found, folder: Path, suffixes: Sequence[str] = SUFFIXES) -> dict[str, Path]:
-    try:
-        return list_files(folder, tuple(suffixes))
-    except ValueError as error:
-        path, _, reason = str(error).partition(": ")
-        found.problems.append((path, reason))
-        return {}
-
-
-def _compare(
-    found: Found,
-    images: dict[str, Path],
-    targets: dict[str, Path],
-    image_folder: Path,
-    target_folder: Path,
-    suffix: str = "",
+def _add_samples(
+    found: Found, split: str, names: Iterable[str], files: Mapping[str, Mapping[str, Path]]
 ) -> None:
-    if not images or not targets:  # the folder as a whole has been reported
-        return
-    for stem in images.keys() - targets.keys():
-        found.problems.append((str(images[stem]), f"no file {stem}{suffix}.* in {target_folder}"))
-    for stem in targets.keys() - images.keys():
-        found.problems.append((str(targets[stem]), f"no file {stem}.* in {image_folder}"))
-    found.problems.sort()
+    targets = {field: paths for field, paths in files.items() if field != "image"}
+    for name in names:
+        paths = {field: paths.get(name) for field, paths in targets.items()}
+        found.samples.append((split, Item(name, files["image"][name], **paths)))
+
+
+def _list_files(found: Found, folders: Mapping[str, Folder]) -> dict[str, dict[str, Path]]:
+    """Field -> name -> file; notes folders without files and files without a partner."""
+    files: dict[str, dict[str, Path]] = {}
+    for field_name, folder in folders.items():
+        if folder.optional and not folder.path.is_dir():
+            continue
+        files[field_name] = {}
+        try:
+            files[field_name] = folder.files()
+        except ValueError as error:
+            path, _, reason = str(error).partition(": ")
+            found.complain(Path(path), reason)
+    images = files["image"]
+    for field_name, targets in files.items():
+        if images and targets:  # otherwise the problem is the folder
+            for name in images.keys() - targets.keys():
+                found.complain(images[name], folders[field_name].missing(name))
+            for name in targets.keys() - images.keys():
+                found.complain(targets[name], folders["image"].missing(name))
+    return files

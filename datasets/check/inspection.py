@@ -1,56 +1,35 @@
-"""Inspection: what the data sets on disk consist of, and what is wrong with one sample."""
+"""Inspection: the content of the files of one sample, and their faults."""
 
 import hashlib
-from collections.abc import Sequence
+from collections import Counter
 from dataclasses import dataclass, field
 from pathlib import Path
 
 import numpy as np
 from PIL import Image
 
-from datasets.tampered_ic13 import GENUINE, TAMPERED, read_boxes
+from datasets.base import TextDataset
+from datasets.boxes import CLASSES, Box, paint_boxes, read_boxes
+from datasets.files import Item
+from datasets.folders import IGNORED_VALUE, TEXT_VALUE, DetectionFolders, SegmentationFolders
 from utils.image import read_grey, read_rgb
 
-TEXTSEG_VALUES = (0, 100, 200, 255)
-FOLDER_VALUES = (0, 128, 255)  # of one's own segmentation labels: background, ignored, text
-_ORIENTATION = 0x0112  # the EXIF tag
-_GREY_SHARE = 0.02  # of a mask's pixels may be grey: the seams that JPEG leaves
-
-
-@dataclass(frozen=True)
-class Entry:
-    """Files of one sample.
-
-    Args:
-        split: it belongs to.
-        name: its stem.
-        image: the photograph.
-        kind: removal, segmentation or detection.
-        label, mask: its targets, None where the data set has none.
-        values: allowed in a segmentation label.
-    """
-
-    split: str
-    name: str
-    image: Path
-    kind: str
-    label: Path | None = None
-    mask: Path | None = None
-    values: tuple[int, ...] = TEXTSEG_VALUES
+ORIENTATION = 0x0112  # EXIF tag
+GREY_SHARE = 0.02  # tolerated share of grey pixels in a mask: the seams that JPEG leaves
 
 
 @dataclass
 class Report:
-    """What was found in one sample.
+    """Findings of one sample.
 
     Args:
-        split: it belongs to.
-        image: its photograph.
-        size: (width, height), None if it cannot be read.
-        digest: of the decoded pixels.
+        split: of the sample.
+        image: file of the image.
+        size: (width, height), None for an unreadable image.
+        digest: hash of the decoded pixels, empty for an unreadable image.
         text: share of the pixels that are text, None if unknown.
-        classes: pixels (segmentation) or boxes (detection) per class name.
-        problems: (file, what is wrong with it).
+        classes: pixels (segmentation) or boxes (detection) per class.
+        problems: (file, message) of each fault.
     """
 
     split: str
@@ -61,35 +40,45 @@ class Report:
     classes: dict[str, int] = field(default_factory=dict)
     problems: list[tuple[str, str]] = field(default_factory=list)
 
-    def complain(self, path: Path | str, message: str) -> None:
-        """Note a problem of a file."""
-        self.problems.append((str(path), message))
+    def complain(self, path: Path, message: str) -> None:
+        """Add a problem; the path that begins a message is dropped."""
+        self.problems.append((str(path), message.removeprefix(f"{path}: ")))
 
 
-def inspect(entry: Entry) -> Report:
-    """Read all files of a sample and report what is wrong with them."""
-    report = Report(entry.split, entry.image)
-    image = _read(report, entry.image, "RGB")
+def inspect(dataset: type[TextDataset], sample: tuple[str, Item]) -> Report:
+    """Read all files of a sample (split, files) of a data set."""
+    split, item = sample
+    report = Report(split, item.image)
+    image = _read(report, item.image, "RGB")
     if image is not None:
         report.size = image.size
         report.digest = hashlib.blake2b(image.tobytes(), digest_size=16).hexdigest()
-    check = {"removal": _removal, "segmentation": _segmentation, "detection": _detection}
-    check[entry.kind](report, entry)
+    if issubclass(dataset, SegmentationFolders):
+        _inspect_segmentation(report, item, dataset)
+    elif issubclass(dataset, DetectionFolders):
+        _inspect_detection(report, item)
+    else:
+        _inspect_pictures(report, item)
     return report
 
 
-def _read(report: Report, path: Path, mode: str) -> Image.Image | None:
-    """Image, None if it cannot be read; its size must be the photograph's, and it upright."""
+def _read(report: Report, path: Path | None, mode: str) -> Image.Image | None:
+    """Read a file as RGB or L; None if it is missing or unreadable.
+
+    Notes an EXIF orientation and a size that is not the image's.
+    """
+    if path is None:
+        return None
     try:
         image = read_rgb(path) if mode == "RGB" else read_grey(path)
     except ValueError as error:
-        report.complain(path, str(error).removeprefix(f"{path}: "))
+        report.complain(path, str(error))
         return None
-    orientation = image.getexif().get(_ORIENTATION, 1)
+    orientation = image.getexif().get(ORIENTATION, 1)
     if orientation not in (0, 1):
         report.complain(
             path,
-            f"EXIF orientation {orientation}: shown turned, but read as stored; store it upright",
+            f"EXIF orientation {orientation}: shown rotated, but read as stored; store it upright",
         )
     if report.size and image.size != report.size:
         sizes = [f"{width} x {height}" for width, height in (image.size, report.size)]
@@ -97,58 +86,58 @@ def _read(report: Report, path: Path, mode: str) -> Image.Image | None:
     return image
 
 
-def _removal(report: Report, entry: Entry) -> None:
-    if entry.label:
-        _read(report, entry.label, "RGB")
-    mask = _read(report, entry.mask, "L") if entry.mask else None
-    if mask is None:
+def _inspect_pictures(report: Report, item: Item) -> None:
+    _read(report, item.label, "RGB")
+    mask = _read(report, item.mask, "L")
+    if item.mask is None or mask is None:
         return
     values = np.asarray(mask)
     grey = float(((values > 31) & (values < 224)).mean())
-    if grey > _GREY_SHARE:
+    if grey > GREY_SHARE:
         report.complain(
-            entry.mask, f"{grey:.0%} of the pixels are grey, expected 0 text and 255 background"
+            item.mask, f"{grey:.0%} of the pixels are grey, expected 0 text and 255 background"
         )
     report.text = float((values < 128).mean())
 
 
-def _segmentation(report: Report, entry: Entry) -> None:
-    label = _read(report, entry.label, "L") if entry.label else None
-    if label is None:
+def _inspect_segmentation(report: Report, item: Item, dataset: type[SegmentationFolders]) -> None:
+    label = _read(report, item.label, "L")
+    if item.label is None or label is None:
         return
     counts = np.bincount(np.asarray(label).ravel(), minlength=256)
-    unknown = [value for value in np.flatnonzero(counts).tolist() if value not in entry.values]
+    known = dataset.label_values
+    unknown = [value for value in np.flatnonzero(counts).tolist() if value not in known]
     if unknown:
         shown = ", ".join(map(str, unknown[:5])) + (", ..." if len(unknown) > 5 else "")
-        report.complain(
-            entry.label, f"label values {shown}, expected only {' '.join(map(str, entry.values))}"
-        )
-    text, ignored = (100, 255) if entry.values == TEXTSEG_VALUES else (255, 128)
-    report.text = float(counts[text] / counts.sum())
-    report.classes = {
-        "text": int(counts[text]),
-        "ignored": int(counts[ignored]),
-        "background": int(counts.sum() - counts[text] - counts[ignored]),
-    }
+        expected = " ".join(map(str, sorted(known)))
+        report.complain(item.label, f"label values {shown}, expected only {expected}")
+    text, ignored = (
+        sum(int(counts[stored]) for stored, value in known.items() if value == meaning)
+        for meaning in (TEXT_VALUE, IGNORED_VALUE)
+    )
+    total = int(counts.sum())
+    report.text = text / total
+    report.classes = {"text": text, "ignored": ignored, "background": total - text - ignored}
 
 
-def _detection(report: Report, entry: Entry) -> None:
-    if entry.label is None:
+def _inspect_detection(report: Report, item: Item) -> None:
+    if item.label is None:
         return
     try:
-        boxes = read_boxes(entry.label)
+        boxes = read_boxes(item.label)
     except ValueError as error:
-        report.complain(entry.label, str(error).removeprefix(f"{entry.label}: "))
+        report.complain(item.label, str(error))
         return
     for box in boxes:
-        _check_box(report, entry.label, box)
-    kinds = [kind for *_, kind in boxes]
-    report.classes = {"genuine": kinds.count(GENUINE), "tampered": kinds.count(TAMPERED)}
+        _check_box(report, item.label, box)
+    numbers = Counter(number for *_, number in boxes)
+    report.classes = {each.name: numbers[i] for i, each in enumerate(CLASSES) if i}
     if report.size:
-        report.text = _covered(boxes, report.size)
+        picture = np.asarray(paint_boxes(boxes, report.size))
+        report.text = float((picture != CLASSES[0].colour).any(axis=2).mean())
 
 
-def _check_box(report: Report, path: Path, box: Sequence[int]) -> None:
+def _check_box(report: Report, path: Path, box: Box) -> None:
     x1, y1, x2, y2, _ = box
     shown = ",".join(map(str, box))
     if x2 <= x1 or y2 <= y1:
@@ -156,10 +145,3 @@ def _check_box(report: Report, path: Path, box: Sequence[int]) -> None:
     elif report.size and (min(x1, y1) < 0 or x2 > report.size[0] or y2 > report.size[1]):
         width, height = report.size
         report.complain(path, f"box {shown} reaches outside the image of {width} x {height} pixels")
-
-
-def _covered(boxes: Sequence[Sequence[int]], size: tuple[int, int]) -> float:
-    covered = np.zeros(size[::-1], dtype=bool)
-    for x1, y1, x2, y2, _ in boxes:
-        covered[max(0, y1) : max(0, y2 + 1), max(0, x1) : max(0, x2 + 1)] = True
-    return float(covered.mean())

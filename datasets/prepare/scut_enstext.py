@@ -1,4 +1,4 @@
-"""Arrange SCUT-EnsText and make its masks: `python -m datasets.prepare.scut_enstext`."""
+"""Arrange SCUT-EnsText and draw its masks: `python -m datasets.prepare.scut_enstext`."""
 
 import argparse
 import re
@@ -9,13 +9,12 @@ import cv2
 import numpy as np
 from tqdm import tqdm
 
-from datasets.base import list_files, partner
+from datasets.files import Folder, Item, list_files, pair_files
 from utils.cli import Parser, run
 from utils.image import SUFFIXES, read_grey, read_rgb, write_png
 
 SPLITS = ("train", "test")
-# As delivered -> as the data set class reads them.
-RENAMED = {"all_images": "image", "all_labels": "label"}
+RENAMED = {"all_images": "image", "all_labels": "label"}  # as delivered -> as the data set reads it
 ANNOTATIONS = ("all_gts", "gts", "gt")
 TEXT, BACKGROUND = 0, 255
 
@@ -23,11 +22,11 @@ Polygon = np.ndarray  # (N, 2) int32, x and y in pixels
 
 
 def prepare(root: Path) -> dict[str, int]:
-    """Arrange `root/{train,test}` as image, label, mask; returns the samples per split.
+    """Arrange `root/{train,test}` as image, label, mask; returns the number of samples per split.
 
-    A folder `all_images` or `all_labels` is renamed; annotations stay where they are. Masks are
-    made from the polygons in `all_gts`, one text file per image; one that is there already stays if
-    it is the same. Raises ValueError naming what is missing or wrong.
+    Folders `all_images` and `all_labels` are renamed; annotations stay. Masks are drawn from the
+    polygons in `all_gts`, one text file per image; an existing mask stays if it is equal. Raises
+    ValueError naming what is missing or wrong.
     """
     splits = [split for split in SPLITS if (root / split).is_dir()]
     if not splits:
@@ -38,54 +37,46 @@ def prepare(root: Path) -> dict[str, int]:
 def _prepare_split(folder: Path) -> int:
     for delivered, name in RENAMED.items():
         _rename(folder / delivered, folder / name)
-    images = list_files(folder / "image")
-    labels = list_files(folder / "label")
     annotations = next((folder / name for name in ANNOTATIONS if (folder / name).is_dir()), None)
     if annotations is None:
-        raise ValueError(f"{folder / ANNOTATIONS[0]}: missing folder, the masks are made from it")
-    texts = list_files(annotations, (".txt",))
-    pairs = [
-        (
-            image,
-            partner(labels, folder / "label", stem, image),
-            partner(texts, annotations, stem, image),
-        )
-        for stem, image in images.items()
-    ]
-    masks, there = folder / "mask", _masks_there(folder / "mask")
-    drawn = [(masks / f"{image.stem}.png", image, text) for image, _, text in pairs]
-    for path, image, text in drawn:  # first, so that nothing is written beside other masks
-        other = there.get(path.stem)
-        if other and not np.array_equal(np.asarray(read_grey(other)), _mask_of(image, text)):
+        raise ValueError(f"{folder / ANNOTATIONS[0]}: missing folder, the masks are drawn from it")
+    folders = {field: Folder(folder / field) for field in ("image", "label")}
+    # The annotation takes the place of the mask that is drawn from it.
+    items = pair_files({**folders, "mask": Folder(annotations, (".txt",))})
+    masks, existing = folder / "mask", _existing_masks(folder / "mask")
+    for item in items:  # before anything is written
+        other = existing.get(item.name)
+        if other and not np.array_equal(np.asarray(read_grey(other)), _mask_of(item)):
             raise ValueError(f"{other}: another mask of this image, delete or move {masks}")
-    missing = [entry for entry in drawn if entry[0].stem not in there]
-    for path, image, text in tqdm(missing, desc=folder.name, unit="mask", disable=None):
-        write_png(path, _mask_of(image, text))
-    return len(pairs)
+    missing = [item for item in items if item.name not in existing]
+    for item in tqdm(missing, desc=folder.name, unit="mask", disable=None):
+        write_png(masks / f"{item.name}.png", _mask_of(item))
+    return len(items)
 
 
-def _masks_there(folder: Path) -> dict[str, Path]:
-    pictures = folder.glob("[!.]*") if folder.is_dir() else ()
-    return list_files(folder) if any(p.suffix.lower() in SUFFIXES for p in pictures) else {}
+def _existing_masks(folder: Path) -> dict[str, Path]:
+    files = folder.glob("[!.]*") if folder.is_dir() else ()
+    return list_files(folder) if any(path.suffix.lower() in SUFFIXES for path in files) else {}
 
 
-def _mask_of(image: Path, text: Path) -> np.ndarray:
-    width, height = read_rgb(image).size
-    return draw_mask(read_polygons(text), (height, width))
+def _mask_of(item: Item) -> np.ndarray:
+    assert item.mask
+    width, height = read_rgb(item.image).size
+    return draw_mask(read_polygons(item.mask), (height, width))
 
 
 def _rename(source: Path, target: Path) -> None:
     if not source.is_dir():
         return
     if target.exists():
-        raise ValueError(f"{source}: cannot be renamed, {target} is there too")
+        raise ValueError(f"{source}: cannot be renamed, {target} exists too")
     source.rename(target)
 
 
 def read_polygons(path: Path) -> list[Polygon]:
-    """Polygons of an annotation file, `x1,y1,x2,y2,x3,y3,...` a line; an empty file has none.
+    """Polygons of an annotation file, one line `x1,y1,x2,y2,x3,y3,...` per polygon.
 
-    They have three vertices or more. A transcription after the numbers is passed over. Raises
+    A polygon has three or more vertices; a transcription after the numbers is skipped. Raises
     ValueError naming the file and the line for anything else.
     """
     try:
@@ -97,13 +88,12 @@ def read_polygons(path: Path) -> list[Polygon]:
 
 
 def _parse_polygon(line: str, place: str) -> Polygon:
-    parts = [part.strip() for part in line.split(",")]
     numbers = []
-    for part in parts:
+    for part in map(str.strip, line.split(",")):
         if not re.fullmatch(r"-?\d+(\.\d+)?", part):
             break
         numbers.append(float(part))
-    # An odd count is a coordinate that lacks, unless the last one is a transcription like "2019".
+    # An odd count means a missing coordinate, or a transcription like "2019".
     if len(numbers) < 6 or len(numbers) == 7:
         raise ValueError(f"{place}: {line[:80]!r} is not x1,y1,x2,y2,x3,y3,...")
     even = len(numbers) - len(numbers) % 2
@@ -111,8 +101,8 @@ def _parse_polygon(line: str, place: str) -> Polygon:
 
 
 def draw_mask(polygons: Sequence[Polygon], shape: tuple[int, int]) -> np.ndarray:
-    """Mask uint8 (H, W) of the filled polygons with their edges: 0 text, 255 background."""
-    mask = np.full(shape, BACKGROUND, dtype=np.uint8)
+    """Mask uint8 (H, W) of filled polygons including their edges: 0 text, 255 background."""
+    mask = np.full(shape, BACKGROUND, np.uint8)
     for polygon in polygons:
         cv2.fillPoly(mask, [polygon], TEXT)
     return mask
@@ -122,17 +112,17 @@ def build_parser() -> argparse.ArgumentParser:
     """Options of the command."""
     parser = Parser(
         prog="python -m datasets.prepare.scut_enstext",
-        description="Arrange SCUT-EnsText as delivered and make its masks.",
+        description="Arrange SCUT-EnsText as delivered and draw its masks.",
     )
-    parser.add_argument("--root", type=Path, required=True, help="folder with train and test in it")
+    parser.add_argument("--root", type=Path, required=True, help="folder that holds train and test")
     return parser
 
 
 def main() -> None:
     """The command."""
-    options = build_parser().parse_args()
-    for split, count in prepare(options.root).items():
-        print(f"{options.root / split}: image, label and mask of {count} samples")
+    args = build_parser().parse_args()
+    for split, count in prepare(args.root).items():
+        print(f"{args.root / split}: image, label and mask of {count} samples")
 
 
 if __name__ == "__main__":

@@ -1,15 +1,16 @@
-"""Command: text-removal metrics of a folder of outputs against the folder of their labels."""
+"""Command: text-removal metrics of a folder of outputs against a folder of labels."""
 
 import argparse
 import os
 import sys
 from concurrent.futures import ProcessPoolExecutor
 from pathlib import Path
+from typing import Any
 
-# Run as a script, Python looks for modules in this folder only; also in the worker processes.
+# A script finds modules in its own folder only, and so do its worker processes.
 sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
 
-from datasets.base import list_files
+from datasets.files import Folder, match_folders
 from eval.text_removal.fid import frechet_inception_distance
 from eval.text_removal.scores import PAPER, PROTOCOL, STRICT, PairScore, average_scores, score_pair
 from utils.cli import Parser, parse_bool, run
@@ -20,16 +21,16 @@ Pair = tuple[Path, Path]  # output, label
 
 UNITS = {"psnr": "dB", "age": "grey levels"}
 NOTES = """\
-paper   the protocol of the published tables: short side resized to 512, identical images left out,
+paper   protocol of the published tables: short side resized to 512, identical images excluded,
         error pixels divided by 512 x 512, MSSIM with every scale at full resolution
-strict  size of the files, every image counts (identical ones 100 dB), error pixels divided by the
-        image's own pixels, true multi-scale SSIM (ms_ssim) and SSIM
-psnr, 95 %: where the mean lies with that probability, by resampling the images (bootstrap)
-mse, mssim, ms_ssim, ssim, peps and pceps are fractions: the published tables show them times 100"""
+strict  native size, every image counts (identical ones with 100 dB), error pixels divided by the
+        pixels of the image, true multi-scale SSIM (ms_ssim) and SSIM
+psnr, 95 %: confidence interval of the mean (bootstrap over images)
+mse, mssim, ms_ssim, ssim, peps and pceps are fractions; the published tables show them times 100"""
 
 
 def main() -> None:
-    """Score, print, write; FID last, because it may lack its weights."""
+    """Score, print, write; FID comes last, because its weights may be missing."""
     args = build_parser().parse_args()
     if args.num_workers < 0:
         raise ValueError(f"--num_workers is {args.num_workers}, expected 0 or more")
@@ -49,50 +50,33 @@ def main() -> None:
 def build_parser() -> argparse.ArgumentParser:
     """Options of the command."""
     parser = Parser(description=__doc__)
-    parser.add_argument(
-        "--gt_path", type=Path, required=True, help="folder of the labels (text erased)"
-    )
-    parser.add_argument("--target_path", type=Path, required=True, help="folder of the outputs")
-    parser.add_argument(
-        "--target_ending",
-        default="",
-        help="outputs are named NAME + this, as .removed by predict.py; other files are left out",
-    )
-    parser.add_argument("--json", type=Path, help="also write the results to this file")
-    parser.add_argument(
-        "--fid", type=parse_bool, default=False, help="true: also the Fréchet Inception distance"
-    )
-    parser.add_argument(
-        "--num_workers",
-        type=int,
-        default=min(8, os.cpu_count() or 1),
-        help="processes that share the images; 0: none beside this one",
-    )
+    add = parser.add_argument
+    add("--gt_path", type=Path, required=True, help="folder of the labels, images without text")
+    add("--target_path", type=Path, required=True, help="folder of the outputs")
+    add("--target_ending", default="",
+        help="score only outputs named NAME + this, as .removed of predict.py")  # fmt: skip
+    add("--json", type=Path, help="also write the results to this file")
+    add("--fid", type=parse_bool, default=False, help="true: add the Fréchet Inception distance")
+    add("--num_workers", type=int, default=min(8, os.cpu_count() or 1),
+        help="processes that share the images; 0: score in this one")  # fmt: skip
     return parser
 
 
 def match_pairs(output_folder: Path, label_folder: Path, ending: str = "") -> list[Pair]:
-    """Outputs and labels of the same name without suffix, in natural order.
+    """Outputs NAME + ending and labels NAME, without regard to suffixes, in natural order.
 
-    With an `ending` only outputs of the name NAME + ending count, as those of NAME. Raises
-    ValueError for a missing or an empty folder, and for a file without a partner.
+    Other outputs are ignored. Raises ValueError for a missing or an empty folder, and for a file
+    without a partner.
     """
     suffixes = (*SUFFIXES, ".webp")
-    outputs, labels = list_files(output_folder, suffixes), list_files(label_folder, suffixes)
-    outputs = {n.removesuffix(ending): path for n, path in outputs.items() if n.endswith(ending)}
-    if not outputs:
-        raise ValueError(f"{output_folder}: no image of a name that ends with {ending!r}")
-    for name, path in (outputs | labels).items():
-        if name not in outputs or name not in labels:
-            other = label_folder if name in outputs else output_folder
-            raise ValueError(f"{path}: no image of this name in {other}")
-    return [(path, labels[name]) for name, path in outputs.items()]
+    outputs = Folder(output_folder, suffixes, ending)
+    return list(match_folders(outputs, Folder(label_folder, suffixes)).values())
 
 
-def evaluate_pairs(pairs: list[Pair], num_workers: int = 0) -> dict:
-    """Both sets of averages, exactly what `TextRemovalEvaluator.compute` returns.
+def evaluate_pairs(pairs: list[Pair], num_workers: int = 0) -> dict[str, Any]:
+    """Both sets of averages, equal to the results of `TextRemovalEvaluator`.
 
-    Raises ValueError as `score_pair`, in the order of the pairs.
+    Raises ValueError as `score_pair`, for the first faulty pair.
     """
     scores = _score_pairs(pairs, min(num_workers, len(pairs)))
     return {"protocol": PROTOCOL, "num_images": len(scores)} | average_scores(scores)
@@ -105,8 +89,8 @@ def _score_pairs(pairs: list[Pair], num_workers: int) -> list[PairScore]:
         return list(executor.map(score_pair, *zip(*pairs, strict=True), chunksize=4))
 
 
-def format_table(results: dict) -> str:
-    """The two sets side by side, with as many digits as float32 has."""
+def format_table(results: dict[str, Any]) -> str:
+    """Both sets side by side, with the digits of float32."""
     paper, strict = results["paper"], results["strict"]
     lines = [f"text removal: {results['num_images']} images", ""]
     lines.append(f"{'':<10}{'paper':>14}{'strict':>14}")
@@ -118,7 +102,7 @@ def format_table(results: dict) -> str:
     return "\n".join([*lines, "", NOTES])
 
 
-def _format_cell(part: dict, key: str) -> str:
+def _format_cell(part: dict[str, Any], key: str) -> str:
     if key not in part:
         return "-"
     value = part[key]

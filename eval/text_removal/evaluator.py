@@ -1,39 +1,40 @@
-"""Evaluator of text removal: writes the outputs and scores what was written."""
+"""Evaluator of text removal: writes the outputs and scores the files."""
 
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from PIL import Image
 from torch import Tensor
 
+from eval.evaluator import DEFAULTS, EVALUATORS, EvaluationOptions, Evaluator, Results
 from eval.text_removal.scores import PROTOCOL, PairScore, average_scores, score_pair
+from tasks import TEXT_REMOVAL
 from utils import dist
 from utils.image import tensor_to_array, write_png
 
 
-class TextRemovalEvaluator:
-    """Writes every output at the size of its input file, and scores what was written.
+@EVALUATORS.register(TEXT_REMOVAL.name)
+class TextRemovalEvaluator(Evaluator):
+    """Writes every output at the size of its input file, as `output_dir/dataset_name/NAME.png`.
 
-    The files are `output_dir/data_set_name/NAME.png`. The command `eval/text_removal/evaluation.py`
-    gives the same figures for that folder.
-
-    Args:
-        data_set_name: folder of the outputs.
-        output_dir: where that folder is made.
+    The command `eval/text_removal/evaluation.py` gives the same figures for that folder. Args: see
+    `Evaluator`.
     """
 
-    def __init__(self, data_set_name: str, output_dir: Path) -> None:
-        self.folder = Path(output_dir) / data_set_name
+    def __init__(
+        self, dataset_name: str, output_dir: str | Path, options: EvaluationOptions = DEFAULTS
+    ) -> None:
+        super().__init__(dataset_name, output_dir, options)
         self.scores: dict[str, PairScore | None] = {}  # by name; None without a label
 
-    def update(self, outputs: Tensor, samples: Sequence[dict]) -> None:
+    def update(self, outputs: Tensor, samples: Sequence[dict[str, Any]]) -> None:
         """Write and score a batch.
 
-        outputs: (B, 3, S, S) RGB in [0, 1], any device; samples: B evaluation samples, of which
-        `name`, `size` (height, width) and `label_path` (None or a file) are read. Raises ValueError
-        for an unreadable label, a label of another size than the input, and a second image of the
-        same name.
+        outputs: (B, 3, S, S) RGB in [0, 1], any device; samples: B evaluation samples with `name`,
+        `size` (height, width) and `label_path` (a file or None). Raises ValueError for an
+        unreadable label, a label whose size is not that of the input, and a repeated name.
         """
         for output, sample in zip(outputs, samples, strict=True):
             name, label_path = sample["name"], sample["label_path"]
@@ -43,8 +44,8 @@ class TextRemovalEvaluator:
             write_png(path, _resize(tensor_to_array(output), sample["size"]))
             self.scores[name] = None if label_path is None else score_pair(path, Path(label_path))
 
-    def compute(self) -> dict:
-        """Over all processes: `num_images`, and with labels the sets `paper` and `strict`."""
+    def compute(self) -> Results:
+        """`protocol`, `num_images` and, with labels, the sets `paper` and `strict`."""
         gathered = [
             score for part in dist.all_gather_objects(self.scores) for score in part.values()
         ]
@@ -52,10 +53,14 @@ class TextRemovalEvaluator:
         results = {"protocol": PROTOCOL, "num_images": len(gathered)}
         return results | (average_scores(scores) if scores else {})
 
-    @staticmethod
-    def score(results: dict) -> float | None:
-        """PSNR in dB, higher is better, to choose a checkpoint by; None without labels."""
+    def score(self, results: Results) -> float | None:
+        """PSNR in dB; None without labels."""
         return results["strict"]["psnr"] if "strict" in results else None
+
+    @classmethod
+    def headline(cls) -> dict[str, str]:
+        """PSNR by both protocols."""
+        return {"PSNR of the whole output": "strict/psnr", "paper's PSNR": "paper/psnr"}
 
 
 def _resize(image: np.ndarray, size: tuple[int, int]) -> np.ndarray:

@@ -1,4 +1,4 @@
-"""Fréchet Inception distance between two sets of images, on the features of pytorch-fid."""
+"""Fréchet Inception distance (FID) between two sets of images, by pytorch-fid."""
 
 import contextlib
 import io
@@ -16,7 +16,7 @@ from torch import nn
 
 from utils.image import read_rgb
 
-DIMS = 2048  # the features of the last pooling, on which published figures are computed
+DIMS = 2048  # features of the last pooling layer, as in published figures
 BATCH_SIZE = 50  # pytorch-fid's default
 
 
@@ -25,8 +25,8 @@ def frechet_inception_distance(
 ) -> float:
     """FID between two sets of image files, 0 for equal sets.
 
-    Raises ValueError for fewer than two images a set, and if the Inception weights are neither on
-    this machine nor to be had from the network; the message says where to put them.
+    Raises ValueError for fewer than two images per set, and if the Inception weights cannot be
+    obtained; the message says where to put them.
     """
     if min(len(outputs), len(labels)) < 2:
         raise ValueError("FID needs at least two pairs of images")
@@ -36,9 +36,9 @@ def frechet_inception_distance(
 
 
 def load_inception() -> nn.Module:
-    """The Inception network of pytorch-fid; the first time its weights are downloaded (91 MiB)."""
+    """The Inception network of pytorch-fid; the first call downloads its weights (91 MiB)."""
     try:
-        # torch.hub reports the download on stderr, where a failure would no longer be one line.
+        # torch.hub reports the download on stderr, which is to hold one line if it fails.
         with contextlib.redirect_stderr(io.StringIO()):
             return InceptionV3([InceptionV3.BLOCK_INDEX_BY_DIM[DIMS]])
     except (OSError, EOFError, RuntimeError, pickle.UnpicklingError) as error:
@@ -52,16 +52,16 @@ def load_inception() -> nn.Module:
 
 
 def weights_path() -> Path:
-    """Where torch.hub keeps the Inception weights; the environment variable TORCH_HOME moves it."""
+    """File of the Inception weights in the cache of torch.hub, below TORCH_HOME if that is set."""
     return Path(torch.hub.get_dir()) / "checkpoints" / Path(urlparse(FID_WEIGHTS_URL).path).name
 
 
 def frechet_distance(
     mean: np.ndarray, covariance: np.ndarray, other_mean: np.ndarray, other_covariance: np.ndarray
 ) -> float:
-    """Fréchet distance of two Gaussians with means (D,), covariances (D, D) (Dowson 1982)."""
-    # pytorch-fid's own function calls scipy's sqrtm with an argument that SciPy 1.18 drops. The
-    # root of the product has the trace of the root of a symmetric matrix, which is also quicker.
+    """Fréchet distance of two Gaussians with means (D,) and covariances (D, D) (Dowson 1982)."""
+    # pytorch-fid calls scipy's sqrtm with an argument that SciPy 1.18 removes. The root of the
+    # product has the same trace as the root of a symmetric matrix, which is also faster.
     values, vectors = np.linalg.eigh(covariance)
     root = vectors * np.sqrt(values.clip(min=0)) @ vectors.T
     cross = np.linalg.eigvalsh(root @ other_covariance @ root)
@@ -72,7 +72,7 @@ def frechet_distance(
 def _statistics(
     paths: Sequence[Path], network: nn.Module, num_workers: int
 ) -> tuple[np.ndarray, np.ndarray]:
-    # Images of several sizes do not stack into a batch.
+    # Images of different sizes cannot be stacked into a batch.
     batch_size = min(BATCH_SIZE, len(paths)) if _one_size(paths) else 1
     files = [str(path) for path in paths]
     return calculate_activation_statistics(files, network, batch_size, DIMS, "cpu", num_workers)

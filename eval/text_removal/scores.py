@@ -3,6 +3,7 @@
 from collections.abc import Iterable
 from pathlib import Path
 from statistics import fmean
+from typing import Any, TypedDict
 
 import numpy as np
 import torch
@@ -14,13 +15,18 @@ PROTOCOL = "text_removal_image_average"
 PAPER = ("psnr", "mssim", "mse", "age", "peps", "pceps")
 STRICT = ("psnr", "ms_ssim", "ssim", "mse", "age", "peps", "pceps")
 
-PairScore = dict[str, dict[str, float] | None]
+
+class PairScore(TypedDict):
+    """Metrics of one output and its label; `paper` is None for identical images."""
+
+    paper: dict[str, float] | None
+    strict: dict[str, float]
 
 
 def score_pair(output_path: Path, label_path: Path) -> PairScore:
-    """`paper` (None for identical images) and `strict` metrics of one output and its label.
+    """Metrics of one output and its label.
 
-    Raises ValueError naming the file: unreadable, of another size than its label, or too small for
+    Raises ValueError naming the file: unreadable, not of the size of its label, or too small for
     SSIM.
     """
     output, label = np.asarray(read_rgb(output_path)), np.asarray(read_rgb(label_path))
@@ -33,14 +39,13 @@ def score_pair(output_path: Path, label_path: Path) -> PairScore:
         raise ValueError(f"{output_path}: {error}") from None
 
 
-def average_scores(scores: Iterable[PairScore]) -> dict[str, dict]:
+def average_scores(scores: Iterable[PairScore]) -> dict[str, dict[str, Any]]:
     """Averages over the images: {"paper": {...}, "strict": {...}}, units as in `eval.metrics`.
 
-    Each set names its protocol and how many images it counted: `num_images` went into the averages,
-    `num_identical` were equal to their label (as the protocol sees them). If `paper` leaves every
-    image out, its averages are None. The mean is exact before it is rounded, so that the order of
-    the images does not matter. `psnr_interval` holds the mean with a probability of 95 %, as the
-    images resampled (bootstrap) tell.
+    `num_images` counts the images in the averages, `num_identical` those equal to their label as
+    the protocol sees them. If `paper` excludes every image, its averages are None. Means are exact
+    before rounding, so the order of the images does not matter. `psnr_interval` is a 95 %
+    confidence interval of the mean (bootstrap over images).
     """
     scores = list(scores)
     paper = [score["paper"] for score in scores if score["paper"] is not None]
@@ -50,18 +55,18 @@ def average_scores(scores: Iterable[PairScore]) -> dict[str, dict]:
             "protocol": "paper",
             "num_images": len(paper),
             "num_identical": len(scores) - len(paper),
-            **{key: fmean(score[key] for score in paper) if paper else None for key in PAPER},
+            **{key: fmean(each[key] for each in paper) if paper else None for key in PAPER},
         },
         "strict": {
             "protocol": "strict",
             "num_images": len(strict),
-            "num_identical": sum(score["mse"] == 0 for score in strict),
-            **{key: fmean(score[key] for score in strict) for key in STRICT},
-            "psnr_interval": _mean_interval([score["psnr"] for score in strict]),
+            "num_identical": sum(each["mse"] == 0 for each in strict),
+            **{key: fmean(each[key] for each in strict) for key in STRICT},
+            "psnr_interval": _mean_interval([each["psnr"] for each in strict]),
         },
     }
 
 
 def _mean_interval(values: list[float]) -> list[float]:
-    values = torch.tensor(sorted(values), dtype=torch.float64)
-    return interval(values[resamples(len(values))].mean(dim=1))
+    ordered = torch.tensor(sorted(values), dtype=torch.float64)
+    return interval(ordered[resamples(len(ordered))].mean(dim=1))

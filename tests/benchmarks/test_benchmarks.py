@@ -1,4 +1,4 @@
-"""Benchmarks measure what they say: the peers compute the same, and memory is accounted for."""
+"""Benchmarks compare equal work, and account for memory."""
 
 import os
 from types import SimpleNamespace
@@ -6,67 +6,49 @@ from types import SimpleNamespace
 import pytest
 import torch
 import torch.nn.functional as F
-from PIL import Image
-from small_run import ROOT
 from torch._subclasses.fake_tensor import FakeTensorMode
 from torch.utils.flop_counter import FlopCounterMode
 
-import main
-from benchmarks import ablations, inference, measure, seams
+from benchmarks import ablations, inference, measure
 from benchmarks.measure import in_fresh_process, interleave, peak_gib, table
-from benchmarks.memory import saved_bytes, without_contents
-from benchmarks.naive import naive_copy
+from benchmarks.memory import saved_bytes, unit_batch
 from benchmarks.profile import REST, gflop_by_part, seconds_by_part
-from benchmarks.training import make_step, random_batches
-from models import TASKS, build_upocr
-from models.criterion import build_criterion
-from models.vgg import build_vgg16
-from predict import UPOCR
-from upocr.tiling import ramp_of
+from benchmarks.training import KINDS, Setting, make_step
+from options import parse_command_line, resolve
 from utils.files import read_json, write_json
 
 REMOVAL = "TextRemoval/SCUT-EnsText"
 
 
-def test_naive_peer_computes_the_same():
-    torch.manual_seed(0)
-    model = build_upocr("upocr_nano", scratch_init=False)  # with open lateral connections
-    for parameter in model.parameters():
-        parameter.data.add_(0.02 * torch.randn_like(parameter))
-    naive = naive_copy(model)
-    images = torch.rand(3, 3, 160, 96)
-    found = []
-    for network in (model, naive):
-        outputs = network(images, TASKS)
-        outputs[-1].square().sum().backward()
-        gradients = [p.grad.clone() for p in network.parameters() if p.grad is not None]
-        found.append((outputs, gradients))
-    for one, other in zip(*(part for part, _ in found), strict=True):
-        torch.testing.assert_close(one, other, rtol=1e-4, atol=1e-5)
-    for one, other in zip(*(gradients for _, gradients in found), strict=True):
-        torch.testing.assert_close(one, other, rtol=1e-2, atol=1e-3 * other.abs().max().item())
-
-
 @pytest.mark.parametrize("checkpointed", [False, True])
-def test_accounting_without_contents_is_that_of_a_real_step(checkpointed):
-    model = build_upocr("upocr_nano").train()
-    criterion = build_criterion(build_vgg16("random"))
-    options = (1, 64, torch.float32, checkpointed)
-    real = saved_bytes(model, criterion, *options)
-    mode = FakeTensorMode()
-    for module in (model, criterion):
-        without_contents(module, mode)
-    with mode:
-        assert saved_bytes(model, criterion, *options) == real
+def test_accounting_with_fake_tensors_is_that_of_a_real_step(checkpointed):
+    options = ("upocr_nano", "random")
+    real = saved_bytes(*options, unit_batch(64, 1), torch.float32, checkpointed)
+    with FakeTensorMode():
+        batch = unit_batch(64, 1)
+    assert saved_bytes(*options, batch, torch.float32, checkpointed) == real
+
+
+SETTING = Setting("upocr_nano", side=64, batch_size=1)
 
 
 def test_every_kind_of_step_takes_the_same_step():
     losses = {}
-    for kind in ("naive", "ours", "ours, checkpointed"):
-        step = make_step("upocr_nano", kind, torch.float32, "none", random_batches(64, 1))
+    for kind in KINDS:
+        step = make_step(SETTING, kind, torch.float32)
         losses[kind] = [step() for _ in range(2)]
     for kind, found in losses.items():
-        assert found == pytest.approx(losses["ours"], rel=1e-4), kind
+        assert found == pytest.approx(losses["plain"], rel=1e-4), kind
+
+
+def test_every_kind_of_inference_gives_the_same_picture():
+    with torch.inference_mode():
+        pictures = {
+            kind: inference.make_call("upocr_nano", kind, torch.float32, 96)()
+            for kind in inference.KINDS
+        }
+    for kind, picture in pictures.items():
+        torch.testing.assert_close(picture, pictures["plain"], rtol=0, atol=1e-4, msg=kind)
 
 
 def test_peak_of_a_fresh_process_is_its_own():
@@ -87,20 +69,6 @@ def test_figures_are_written_into_a_new_folder(tmp_path):
     assert read_json(tmp_path / "new" / "figures.json")["gemm_gflops"] == {"float32": 1.0}
 
 
-def test_seams_are_measured_where_windows_meet(tmp_path):
-    for folder in ("image", "label", "mask"):
-        path = tmp_path / REMOVAL / "test" / folder / "1.png"
-        path.parent.mkdir(parents=True)
-        Image.new("RGB" if folder != "mask" else "L", (64, 96), "grey").save(path)
-    config = ROOT / "data_configs/eval/scut-enstext.yaml"
-    task, errors = seams.measure(UPOCR.from_pretrained(device="cpu", window=64), config, tmp_path)
-    ramp = ramp_of(64)
-    assert task == "text_removal"
-    assert errors.pixels == {"borders": 64 * ramp, "inside": 64 * (96 - ramp)}
-    with pytest.raises(ValueError, match="no windows meet, choose a --window below 96"):
-        seams.measure(UPOCR.from_pretrained(device="cpu", window=96), config, tmp_path)
-
-
 def test_inference_is_timed_without_gradients(monkeypatch):
     seen = []
     for name in ("compare", "compare_stages"):
@@ -116,11 +84,15 @@ def test_every_model_of_the_ablations_sees_as_many_samples(tmp_path):
     sizes = {}
     for name, (tasks, further) in ablations.runs().items():
         training, evaluation = ablations.commands(tasks, further, tmp_path, args)
-        options = main.parse_args(training[training.index("main.py") + 1 :])
-        sizes[name] = options.batch_size * len(options.data_cfg_paths)
-        assert options.task_prompts == (name != "joint, no task prompts")
-        tests = main.parse_args(evaluation[evaluation.index("main.py") + 1 :]).eval_data_cfg_path
-        assert len(tests) == len(options.data_cfg_paths) == len(tasks)
+        options, testing = (
+            resolve(parse_command_line(line[line.index("main.py") + 1 :]), {})
+            for line in (training, evaluation)
+        )
+        sizes[name] = options.optimisation.batch_size * len(options.data.data_cfg_paths)
+        assert options.model.task_prompts == (name != "joint, no task prompts")
+        assert (
+            len(testing.data.eval_data_cfg_path) == len(options.data.data_cfg_paths) == len(tasks)
+        )
     assert len(sizes) == 5
     assert set(sizes.values()) == {3}
 
@@ -147,7 +119,7 @@ def test_an_interrupted_test_of_the_ablations_is_made_again(tmp_path, monkeypatc
         return SimpleNamespace(returncode=2 * (len(seen) % 2 == 0))
 
     monkeypatch.setattr(ablations.subprocess, "run", interrupted)
-    for steps, message in ((50, "training or test"), (50, "training or test"), (100, "other")):
+    for steps, message in ((50, "exit code"), (50, "exit code"), (100, "other")):
         options = ["--output_dir", str(tmp_path), "--steps", str(steps)]
         monkeypatch.setattr("sys.argv", ["ablations", *options])
         with pytest.raises(ValueError, match=message):
@@ -168,7 +140,7 @@ def test_table_lines_up():
 
 
 def test_profile_leaves_no_work_out():
-    step = make_step("upocr_nano", "naive", torch.float32, "none", random_batches(64, 1))
+    step = make_step(SETTING, "plain", torch.float32)
     with FlopCounterMode(display=False) as counter:
         step()
     parts = gflop_by_part(step)
@@ -184,6 +156,6 @@ def test_profile_finds_the_part_of_an_operator():
         (lambda: x + x, REST),
     ):
         assert seconds_by_part(call, 1).most_common(1)[0][0] == part
-    step = make_step("upocr_nano", "ours", torch.float32, "none", random_batches(64, 1))
+    step = make_step(SETTING, "all", torch.float32)
     seconds = seconds_by_part(step, 1)
     assert set(seconds) > {"attention", "convolutions", "normalisation", "optimizer", REST}

@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 
 from datasets import build_dataset
-from datasets.check.check import check
 from datasets.check.discovery import find_datasets
+from datasets.check.report import check
 from utils.image import write_png
 
 TASKS = {
@@ -57,8 +57,8 @@ def test_own_data_are_read(own: tuple[str, Path]):
 @pytest.mark.parametrize("by_config", [True, False])
 def test_own_data_are_checked(own: tuple[str, Path], by_config: bool):
     kind, config = own
-    (found,) = find_datasets(config if by_config else config.parent / "own", config.parent)
-    assert found.kind == kind
+    (found,) = find_datasets([config if by_config else config.parent / "own"], config.parent)
+    assert found.dataset.task == TASKS[kind]
     assert check(found)["problems"] == []
 
 
@@ -66,7 +66,7 @@ def test_own_data_are_checked(own: tuple[str, Path], by_config: bool):
 def test_own_label_with_another_value_is_found(own: tuple[str, Path]):
     _, config = own
     write_png(config.parent / "own/train/label/a.png", np.full((40, 50), 100, dtype=np.uint8))
-    (found,) = find_datasets(config, config.parent)
+    (found,) = find_datasets([config], config.parent)
     ((path, message),) = check(found)["problems"]
     assert Path(path).name == "a.png"
     assert "label values 100" in message

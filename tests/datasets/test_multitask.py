@@ -14,7 +14,8 @@ from datasets.scut_enstext import ScutEnsText
 from datasets.tampered_ic13 import TamperedIC13
 from datasets.textseg import TextSeg
 from datasets.transforms import ColorJitter, RandomCrop, Resize
-from models import TASKS
+from tasks import TASKS
+from utils.batch import Batch
 from utils.image import write_png
 
 SIZES = {"text_removal": 5, "tampered_text_detection": 4, "text_segmentation": 7}
@@ -43,34 +44,37 @@ def datasets(tmp_path_factory: pytest.TempPathFactory) -> list[TextDataset]:
     split = {"train": names["text_segmentation"]}
     (root / "segmentation" / "split.json").write_text(json.dumps(split))
     return [
-        ScutEnsText(root / "removal", "train", STEPS),
-        TamperedIC13(root / "detection", "train", STEPS),
-        TextSeg(root / "segmentation", "train", STEPS),
+        ScutEnsText(root / "removal", "train", STEPS, "SCUT-EnsText"),
+        TamperedIC13(root / "detection", "train", STEPS, "Tampered-IC13"),
+        TextSeg(root / "segmentation", "train", STEPS, "TextSeg"),
     ]
 
 
-def take(loader: MultiTaskLoader, steps: int) -> list[dict]:
+def take(loader: MultiTaskLoader, steps: int) -> list[Batch]:
     """The next batches."""
     return list(itertools.islice(loader, steps))
 
 
-def assert_same(first: list[dict], second: list[dict]) -> None:
+def assert_same(first: list[Batch], second: list[Batch]) -> None:
     """Equal batches, to the last bit."""
     assert len(first) == len(second)
     for one, other in zip(first, second, strict=True):
-        assert one["names"] == other["names"]
-        assert one["tasks"] == other["tasks"]
-        assert all(torch.equal(one[key], other[key]) for key in ("images", "labels", "masks"))
+        assert one.names == other.names
+        assert one.tasks == other.tasks
+        assert all(
+            torch.equal(getattr(one, key), getattr(other, key))
+            for key in ("images", "labels", "masks")
+        )
 
 
 def test_batch_joins_all_tasks_in_prompt_order(datasets) -> None:
     batch = next(MultiTaskLoader(datasets, batch_size=2, seed=0))
-    assert batch["tasks"] == [task for task in TASKS for _ in range(2)]
-    assert batch["images"].shape == batch["labels"].shape == (6, 3, 16, 16)
-    assert batch["masks"].shape == (6, 1, 16, 16)
-    assert {batch[key].dtype for key in ("images", "labels", "masks")} == {torch.uint8}
-    assert (batch["masks"][2:] == 255).all()
-    assert (batch["masks"][:2] == 0).any()
+    assert batch.tasks == [task for task in TASKS for _ in range(2)]
+    assert batch.images.shape == batch.labels.shape == (6, 3, 16, 16)
+    assert batch.masks.shape == (6, 1, 16, 16)
+    assert {getattr(batch, key).dtype for key in ("images", "labels", "masks")} == {torch.uint8}
+    assert (batch.masks[2:] == 255).all()
+    assert (batch.masks[:2] == 0).any()
 
 
 def test_order_of_data_sets_does_not_matter(datasets) -> None:
@@ -86,7 +90,7 @@ def test_workers_do_not_change_the_batches(datasets) -> None:
 def test_seed_changes_the_batches(datasets) -> None:
     first = take(MultiTaskLoader(datasets, batch_size=2, seed=0), 4)
     second = take(MultiTaskLoader(datasets, batch_size=2, seed=1), 4)
-    assert [batch["names"] for batch in first] != [batch["names"] for batch in second]
+    assert [batch.names for batch in first] != [batch.names for batch in second]
 
 
 def test_every_epoch_of_a_data_set_has_each_sample_once(datasets) -> None:
@@ -95,7 +99,7 @@ def test_every_epoch_of_a_data_set_has_each_sample_once(datasets) -> None:
         names = [
             name
             for batch in batches
-            for name, its_task in zip(batch["names"], batch["tasks"], strict=True)
+            for name, its_task in zip(batch.names, batch.tasks, strict=True)
             if its_task == task
         ]
         epochs = [tuple(names[i : i + size]) for i in range(0, 140, size)]
@@ -106,7 +110,7 @@ def test_every_epoch_of_a_data_set_has_each_sample_once(datasets) -> None:
 
 def test_a_sample_is_augmented_anew_in_the_next_epoch(datasets) -> None:
     batches = take(MultiTaskLoader(datasets[1:2], batch_size=4, seed=0), 2)
-    first, second = (dict(zip(b["names"], b["images"], strict=True)) for b in batches)
+    first, second = (dict(zip(b.names, b.images, strict=True)) for b in batches)
     assert first.keys() == second.keys()
     assert not any(torch.equal(first[name], second[name]) for name in first)
 
@@ -121,7 +125,6 @@ def test_resume_equals_no_interruption(datasets, num_workers: int) -> None:
     resumed = MultiTaskLoader(datasets, 3, seed=0, num_workers=num_workers)
     resumed.load_state_dict(state)
     assert_same(whole[2:], take(resumed, 4))
-    assert_same(whole[2:], take(MultiTaskLoader(datasets, 3, seed=0, start_step=2), 4))
 
 
 def test_two_processes_see_what_one_sees_with_twice_the_batch(datasets) -> None:
@@ -131,8 +134,8 @@ def test_two_processes_see_what_one_sees_with_twice_the_batch(datasets) -> None:
     ]
     for whole, *halves in zip(joint, *ranks, strict=True):
         for task in range(3):
-            parts = torch.cat([half["images"][2 * task : 2 * task + 2] for half in halves])
-            assert torch.equal(whole["images"][4 * task : 4 * task + 4], parts)
+            parts = torch.cat([half.images[2 * task : 2 * task + 2] for half in halves])
+            assert torch.equal(whole.images[4 * task : 4 * task + 4], parts)
 
 
 def test_resume_with_other_processes_leaves_no_gap(datasets) -> None:
@@ -147,7 +150,8 @@ def test_resume_with_other_processes_leaves_no_gap(datasets) -> None:
 def test_two_data_sets_of_one_task(datasets) -> None:
     removal = datasets[0]
     batch = next(MultiTaskLoader([*datasets, removal], batch_size=2, seed=0))
-    assert batch["tasks"] == ["text_removal"] * 4 + [task for task in TASKS[1:] for _ in range(2)]
+    others = [task for task in TASKS if task != "text_removal"]
+    assert batch.tasks == ["text_removal"] * 4 + [task for task in others for _ in range(2)]
 
 
 @pytest.mark.parametrize("num_workers", [0, 1])
@@ -176,7 +180,7 @@ def broken(tmp_path: Path) -> TamperedIC13:
         (tmp_path / "train_gt").mkdir(exist_ok=True)
         (tmp_path / "train_gt" / f"{name}.txt").touch()
     (tmp_path / "train_img" / "3.png").write_bytes(b"broken")
-    return TamperedIC13(tmp_path, "train", STEPS)
+    return TamperedIC13(tmp_path, "train", STEPS, "broken")
 
 
 @pytest.mark.parametrize("num_workers", [0, 2])

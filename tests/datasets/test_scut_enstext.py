@@ -21,7 +21,7 @@ def root(tmp_path: Path) -> Path:
 
 
 def test_evaluation_sample(root: Path) -> None:
-    sample = ScutEnsText(root, "test", RESIZE)[1]
+    sample = ScutEnsText(root, "test", RESIZE, "x")[1]
     assert sample["task"] == "text_removal"
     assert sample["name"] == "2"
     assert sample["size"] == (143, 97)
@@ -32,11 +32,11 @@ def test_evaluation_sample(root: Path) -> None:
 
 
 def test_masks_as_png_are_the_same_samples(root: Path) -> None:
-    jpeg = ScutEnsText(root, "test", RESIZE)[0]
+    jpeg = ScutEnsText(root, "test", RESIZE, "x")[0]
     for path in (root / "test" / "mask").iterdir():
         Image.open(path).save(path.with_suffix(".png"))
         path.unlink()
-    assert torch.equal(ScutEnsText(root, "test", RESIZE)[0]["mask"], jpeg["mask"])
+    assert torch.equal(ScutEnsText(root, "test", RESIZE, "x")[0]["mask"], jpeg["mask"])
 
 
 def test_names_with_dots(root: Path) -> None:
@@ -44,7 +44,7 @@ def test_names_with_dots(root: Path) -> None:
         for old, new in (("1", "a.v2"), ("2", "a.v10"), ("3", "a.jpg")):
             path = root / "test" / field / f"{old}.jpg"
             path.rename(path.with_name(f"{new}.jpg"))
-    dataset = ScutEnsText(root, "test", RESIZE)
+    dataset = ScutEnsText(root, "test", RESIZE, "x")
     assert [item.name for item in dataset.items] == ["a.jpg", "a.v2", "a.v10"]
     assert dataset[2]["label_path"].endswith("a.v10.jpg")
 
@@ -53,19 +53,19 @@ def test_names_with_dots(root: Path) -> None:
 def test_both_spellings_of_the_folder(root: Path, spelling: str) -> None:
     root.rename(root.with_name("moved"))
     root.with_name("moved").rename(root.with_name(spelling))
-    assert len(ScutEnsText(root, "test", RESIZE)) == 3
+    assert len(ScutEnsText(root, "test", RESIZE, "x")) == 3
 
 
 def test_hidden_and_other_files_are_no_images(root: Path) -> None:
     for name in (".DS_Store", "._1.jpg", "Thumbs.db", "list.txt"):
         (root / "test" / "image" / name).write_bytes(b"x")
-    assert len(ScutEnsText(root, "test", RESIZE)) == 3
+    assert len(ScutEnsText(root, "test", RESIZE, "x")) == 3
 
 
 def test_images_alone_are_enough_for_inference(root: Path) -> None:
     shutil.rmtree(root / "test" / "label")
     shutil.rmtree(root / "test" / "mask")
-    sample = ScutEnsText(root, "test", RESIZE)[0]
+    sample = ScutEnsText(root, "test", RESIZE, "x")[0]
     assert sample.keys() == {"image", "task", "name", "size", "label_path"}
     assert sample["label_path"] is None
 
@@ -74,4 +74,4 @@ def test_images_alone_are_enough_for_inference(root: Path) -> None:
 def test_training_needs_targets(root: Path, field: str) -> None:
     shutil.rmtree(root / "train" / field)
     with pytest.raises(ValueError, match=rf"train/{field}: missing folder, training needs it$"):
-        MultiTaskLoader([ScutEnsText(root, "train", RESIZE)], batch_size=1, seed=0)
+        MultiTaskLoader([ScutEnsText(root, "train", RESIZE, "x")], batch_size=1, seed=0)

@@ -5,14 +5,15 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from datasets.tampered_ic13 import TamperedIC13, paint_boxes, read_boxes
+from datasets.boxes import paint_boxes, read_boxes
+from datasets.tampered_ic13 import TamperedIC13
 from datasets.transforms import Resize
 
 DATA = Path(__file__).parents[1] / "data" / "TamperedTextDetection" / "Tampered-IC13"
 
 
 def test_evaluation_sample() -> None:
-    sample = TamperedIC13(DATA, "test", [Resize(64)])[1]
+    sample = TamperedIC13(DATA, "test", [Resize(64)], "x")[1]
     assert sample["image"].shape == (3, 64, 64)
     assert sample["label"].shape == (143, 97, 3)
     assert sample["size"] == (143, 97)

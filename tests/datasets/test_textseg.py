@@ -25,19 +25,19 @@ def root(tmp_path: Path) -> Path:
     [("train+val", ["a0001", "a0002"]), ("train", ["a0001"]), ("test", ["a0003"])],
 )
 def test_splits(split: str, names: list[str]) -> None:
-    assert [item.name for item in TextSeg(DATA, split, RESIZE).items] == names
+    assert [item.name for item in TextSeg(DATA, split, RESIZE, "x").items] == names
 
 
 def test_label_values_are_converted(root: Path) -> None:
     stored = np.repeat(np.array([[0, 100, 200, 255, 30]], dtype=np.uint8), 2, axis=0)
     Image.new("RGB", (5, 2)).save(root / "image" / "a0003.jpg")
     Image.fromarray(stored).save(root / "semantic_label" / "a0003_maskfg.png")
-    label = TextSeg(root, "test", RESIZE)[0]["label"]
+    label = TextSeg(root, "test", RESIZE, "x")[0]["label"]
     assert label.tolist() == [[0, 255, 0, 128, 30]] * 2
 
 
 def test_training_label_has_three_equal_channels(root: Path) -> None:
-    label = TextSeg(root, "train", RESIZE)[0, 0]["label"]
+    label = TextSeg(root, "train", RESIZE, "x")[0, 0]["label"]
     assert label.shape == (3, 64, 64)
     assert (label == label[:1]).all()
 
@@ -47,7 +47,7 @@ def test_names_with_dots(root: Path) -> None:
         path = root / folder / f"a0003{ending}"
         path.rename(path.with_name(f"a.v3{ending}"))
     (root / "split.json").write_text(json.dumps({"test": ["a.v3"]}))
-    assert TextSeg(root, "test", RESIZE)[0]["name"] == "a.v3"
+    assert TextSeg(root, "test", RESIZE, "x")[0]["name"] == "a.v3"
 
 
 @pytest.mark.parametrize(
@@ -64,4 +64,4 @@ def test_names_with_dots(root: Path) -> None:
 def test_wrong_split_file(root: Path, text: str, split: str, message: str) -> None:
     (root / "split.json").write_text(text)
     with pytest.raises(ValueError, match=message):
-        TextSeg(root, split, RESIZE)
+        TextSeg(root, split, RESIZE, "x")

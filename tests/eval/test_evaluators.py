@@ -10,11 +10,12 @@ import torch.multiprocessing
 from PIL import Image
 from torch import Tensor
 
-from eval import build_evaluator
-from models import TASKS
+from eval import EvaluationOptions, build_evaluator
+from tasks import TASKS
 from utils import dist
 
 SIDE = 32
+VISUALIZE = EvaluationOptions(visualize=True)
 # Segmentation, one row: text, background, ignored. Output text on the first 3 of 4 columns.
 SEGMENTATION_LABEL = [[255, 255, 0, 0], [255, 128, 128, 0], [0, 0, 0, 0], [255, 255, 255, 255]]
 RED, GREEN, BLUE = [255, 0, 0], [0, 255, 0], [0, 0, 255]
@@ -76,14 +77,15 @@ def test_segmentation_without_any_text_is_zero(tmp_path):
 
 @pytest.mark.parametrize(("threshold", "expected"), [(0.4, 1), (0.41, 1), (0.43, 0)])
 def test_segmentation_thresholds_the_channel_mean(tmp_path, threshold, expected):
-    evaluator = build_evaluator("text_segmentation", "T", tmp_path, textseg_threshold=threshold)
+    options = EvaluationOptions(threshold=threshold)
+    evaluator = build_evaluator("text_segmentation", "T", tmp_path, options)
     evaluator.update(flat_output(0.9, 0.3, 0.06)[None], [segmentation_sample([[255]])])  # mean 0.42
     assert evaluator.compute()["recall"] == expected
     assert evaluator.compute()["threshold"] == threshold
 
 
 def test_segmentation_resizes_to_a_larger_file_without_aligned_corners(tmp_path):
-    evaluator = build_evaluator("text_segmentation", "TextSeg", tmp_path, visualize=True)
+    evaluator = build_evaluator("text_segmentation", "TextSeg", tmp_path, VISUALIZE)
     output = torch.tensor([0.0, 1.0]).expand(3, 1, 2)  # 2 pixels to 8: 0 0 1/8 3/8 5/8 7/8 1 1
     evaluator.update(
         output[None], [segmentation_sample([[0, 0, 0, 0, 255, 255, 255, 255]] * 3, "a.v2")]
@@ -95,28 +97,26 @@ def test_segmentation_resizes_to_a_larger_file_without_aligned_corners(tmp_path)
 
 
 @pytest.mark.parametrize("threshold", [-0.1, 1.5, float("nan")])
-def test_segmentation_rejects_a_threshold_outside_the_scale(tmp_path, threshold):
+def test_a_threshold_outside_the_scale_is_rejected(threshold):
     with pytest.raises(ValueError, match="threshold"):
-        build_evaluator("text_segmentation", "TextSeg", tmp_path, textseg_threshold=threshold)
+        EvaluationOptions(threshold=threshold)
 
 
 # --- tampered text detection
 
 
-def test_detection_counts_real_and_tampered_text(tmp_path):
-    evaluator = build_evaluator(
-        "tampered_text_detection", "Tampered-IC13", tmp_path, visualize=True
-    )
+def test_detection_counts_genuine_and_tampered_text(tmp_path):
+    evaluator = build_evaluator("tampered_text_detection", "Tampered-IC13", tmp_path, VISUALIZE)
     predicted = torch.tensor([[0, 1, 1, 2], [0, 0, 2, 2]])
     output = torch.nn.functional.one_hot(predicted, 3).permute(2, 0, 1).float() * 0.3
     label = torch.tensor([[RED, GREEN, BLUE, BLUE], [GREEN, RED, BLUE, RED]], dtype=torch.uint8)
     evaluator.update(output[None], [{"name": "100", "label": label}])
     results = evaluator.compute()
     expected = {
-        "iou_real": 1 / 3,
-        "precision_real": 1 / 2,
-        "recall_real": 1 / 2,
-        "f_score_real": 1 / 2,
+        "iou_genuine": 1 / 3,
+        "precision_genuine": 1 / 2,
+        "recall_genuine": 1 / 2,
+        "f_score_genuine": 1 / 2,
         "iou_tampered": 2 / 4,
         "precision_tampered": 2 / 3,
         "recall_tampered": 2 / 3,
@@ -210,7 +210,7 @@ def test_removal_refuses_two_images_of_one_name(tmp_path):
 
 
 def test_unknown_task(tmp_path):
-    with pytest.raises(ValueError, match="unknown task 'ocr', expected one of text_removal"):
+    with pytest.raises(ValueError, match="unknown task 'ocr', expected one of tampered_text"):
         build_evaluator("ocr", "x", tmp_path)
 
 

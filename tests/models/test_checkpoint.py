@@ -2,6 +2,7 @@
 
 import argparse
 import contextlib
+import logging
 import pickle
 import random
 import resource
@@ -13,7 +14,7 @@ import torch
 from safetensors.torch import save_file
 from vectors import TINY, fill_by_name
 
-from models import TASKS, build_upocr
+from models import build_upocr
 from models.checkpoint import (
     PROMPTS,
     CheckpointError,
@@ -25,6 +26,7 @@ from models.checkpoint import (
     load_weights,
     save_atomically,
 )
+from tasks import OFFICIAL_TASKS as TASKS
 from utils.optim import build_optimizer
 
 SHUFFLED = (TASKS[2], TASKS[0], TASKS[1])
@@ -105,7 +107,7 @@ def test_options_of_an_official_training_file(model, tmp_path):
     assert found.image_size == 256
 
 
-def test_prompts_and_their_optimizer_state_are_ordered_by_name(model, tmp_path):
+def test_a_checkpoint_keeps_its_own_row_order(model, tmp_path):
     optimizer = build_optimizer(model, 1e-3, 0.1, 0.0)
     for index, parameter in enumerate(model.parameters()):
         parameter.grad = torch.full_like(parameter, float(index))
@@ -117,34 +119,111 @@ def test_prompts_and_their_optimizer_state_are_ordered_by_name(model, tmp_path):
     torch.save(content, tmp_path / "shuffled.pth")
     checkpoint = load_checkpoint(tmp_path / "shuffled.pth")
 
-    assert checkpoint.tasks == TASKS
-    for row, task in enumerate(TASKS):
-        assert torch.equal(checkpoint.model[PROMPTS][row], prompts[SHUFFLED.index(task)])
+    assert checkpoint.tasks == SHUFFLED
+    resumed = build_from_checkpoint(checkpoint)
+    assert resumed.tasks == SHUFFLED
+    table = resumed.task_prompt.task_embedding.weight
+    assert torch.equal(table, prompts)
+    optimizer = build_optimizer(resumed, 1e-3, 0.1, 0.0)
     optimizer.load_state_dict(checkpoint.training["optimizer"])
-    moment = optimizer.state[prompts]["exp_avg"][:, 0]
-    expected = [0.1 * SHUFFLED.index(task) for task in TASKS]
-    assert moment.tolist() == pytest.approx(expected)
+    moment = optimizer.state[table]["exp_avg"][:, 0]
+    assert moment.tolist() == pytest.approx([0.0, 0.1, 0.2])  # of the same rows
+    by_name = resumed.task_prompt.rows(TASKS, 3)
+    assert by_name.tolist() == [SHUFFLED.index(task) for task in TASKS]
+
+
+def prompts_of(network) -> torch.Tensor:
+    return network.task_prompt.task_embedding.weight.detach()
+
+
+def saved(model, path, **entries):
+    content = {"model": model.state_dict(), "architecture": model.architecture}
+    torch.save(content | {"tasks": list(model.tasks)} | entries, path)
+    return load_checkpoint(path)
 
 
 @pytest.mark.parametrize(
-    ("tasks", "message"),
+    ("tasks", "said"),
     [
-        ((TASKS[0], TASKS[1], "text_detection"), "without \\['text_segmentation'\\]"),
-        (TASKS[:2], "3 task prompts for the 2 tasks"),
+        (TASKS, []),
+        (TASKS[::-1], []),
+        (TASKS[1:2], ["without the prompts of text_removal, text_segmentation"]),
+        ((*TASKS, "handwriting"), ["fresh prompts for handwriting"]),
+        (
+            ("handwriting", TASKS[2], "stamps"),
+            [
+                "fresh prompts for handwriting, stamps; "
+                "without the prompts of text_removal, tampered_text_detection"
+            ],
+        ),
     ],
 )
-def test_other_tasks_are_refused(model, tmp_path, tasks, message):
+def test_other_tasks_are_picked_by_name(model, tmp_path, caplog, tasks, said):
+    caplog.set_level(logging.INFO)
+    path = tmp_path / "three.pth"
+    found = build_from_checkpoint(saved(model, path), tasks)
+    assert found.tasks == tasks
+    for row, task in zip(prompts_of(found), tasks, strict=True):
+        if task in TASKS:
+            assert torch.equal(row, prompts_of(model)[TASKS.index(task)])
+        else:
+            assert row.std() == pytest.approx(prompts_of(model).std(), rel=0.3)
+            assert not (row == prompts_of(model)).any()
+    assert caplog.messages == [f"{path}: {line}" for line in said]
+    for (name, a), b in zip(model.named_parameters(), found.parameters(), strict=True):
+        assert torch.equal(a, b) or name == PROMPTS
+
+
+def test_fresh_prompts_differ_and_the_seed_decides(model, tmp_path):
+    checkpoint = saved(model, tmp_path / "three.pth")
+    tables = []
+    for seed in (0, 0, 1):
+        torch.manual_seed(seed)
+        tables.append(prompts_of(build_from_checkpoint(checkpoint, ("a", "b"))))
+    assert torch.equal(tables[0], tables[1])
+    assert not (tables[0] == tables[2]).any()
+    assert not (tables[0][0] == tables[0][1]).any()
+
+
+def test_a_task_that_was_not_trained_is_refused(model, tmp_path):
+    checkpoint = saved(model, tmp_path / "three.pth")
+    checkpoint.require(TASKS[2])
+    trained = "text_removal, tampered_text_detection, text_segmentation"
+    with pytest.raises(
+        CheckpointError, match=rf"three\.pth: was trained on {trained}; not on handwriting"
+    ):
+        checkpoint.require("handwriting")
+    with pytest.raises(ValueError, match=f"trained on {trained}; not on handwriting"):
+        build_from_checkpoint(checkpoint)(torch.zeros(1, 3, 32, 32), ["handwriting"])
+
+
+@pytest.mark.parametrize("tasks", [TASKS[:2], [*TASKS, "handwriting"]])
+def test_tasks_that_do_not_fit_the_prompts_are_refused(model, tmp_path, tasks):
     torch.save({"model": model.state_dict(), "tasks": list(tasks)}, tmp_path / "other.pth")
-    with pytest.raises(CheckpointError, match=message):
+    with pytest.raises(CheckpointError, match=f"3 task prompts for the {len(tasks)} tasks"):
         load_checkpoint(tmp_path / "other.pth")
 
 
-def test_more_tasks_than_ours_are_picked_by_name(model, tmp_path):
-    state = model.state_dict()
-    state[PROMPTS] = torch.cat((torch.full((1, 192), 9.0), state[PROMPTS]))
-    torch.save({"model": state, "tasks": ["handwriting", *TASKS]}, tmp_path / "more.pth")
-    checkpoint = load_checkpoint(tmp_path / "more.pth")
-    assert torch.equal(checkpoint.model[PROMPTS], model.task_prompt.task_embedding.weight)
+def test_tasks_are_official_where_a_file_names_none(model, tmp_path):
+    torch.save(model.state_dict(), tmp_path / "official.pth")
+    assert load_checkpoint(tmp_path / "official.pth").tasks == TASKS
+
+
+def test_options_of_a_run_are_kept(model, tmp_path):
+    options = {"model": {"variant": "upocr"}, "data": {"paths": ["a.yaml"]}, "run": {"seed": 3}}
+    assert saved(model, tmp_path / "new.pth", options=options).options == options
+    assert saved(model, tmp_path / "old.pth").options == {}
+
+
+def test_overrides_replace_numbers_of_the_checkpoint(model, tmp_path):
+    checkpoint = saved(model, tmp_path / "a.pth")
+    wider = build_from_checkpoint(checkpoint, enc_window_size=8, dec_drop_path=0.2)
+    assert wider.architecture["enc_window_size"] == 8
+    assert wider.decoder.layers[-1].blocks[-1].drop_path.p == pytest.approx(0.2)
+    with pytest.raises(CheckpointError, match=r"a\.pth: weights do not fit the model"):
+        build_from_checkpoint(checkpoint, embed_dim=48)
+    with pytest.raises(CheckpointError, match=r"a\.pth: unknown architecture options \['depth'\]"):
+        build_from_checkpoint(checkpoint, depth=3)
 
 
 class Evil:
@@ -193,7 +272,8 @@ def test_damaged_bytes_are_one_error_whatever_they_break(model, tmp_path, suffix
 
 
 ENTRIES = {
-    "tasks": [7, None, "text_removal"],
+    "tasks": [7, None, "text_removal", [1, 2, 3], ["a", "a", "b"][:2]],
+    "options": [[], None, "options"],
     "architecture": ["upocr", [], {"embed_dim": 24}, TINY | {"embed_dim": -24}, TINY | {"x": 1}],
     "image_size": ["512", 100, -32, None],
     "epoch": ["3", 1.5],
@@ -301,6 +381,82 @@ def test_conversion_leaves_nothing_out():
     converted = convert_imagenet_encoder(state)
     expected = [name for name in state if not name.startswith("head") and "k_bias" not in name]
     assert len(converted) == len(expected)
+
+
+class Timm:
+    """timm with a SwinV2 of known weights in place of a download."""
+
+    def __init__(self, monkeypatch):
+        self.model = timm.create_model("swinv2_tiny_window8_256", num_classes=3)
+        self.asked: list[str] = []
+        monkeypatch.setattr(timm, "create_model", self.create_model)
+
+    def create_model(self, name, pretrained):
+        assert pretrained
+        self.asked.append(name)
+        return self.model
+
+
+@pytest.fixture
+def fake_timm(monkeypatch):
+    return Timm(monkeypatch)
+
+
+WINDOW8 = TINY | {"embed_dim": 96, "enc_depths": [2, 2, 6, 2], "enc_window_size": 8}
+
+
+def test_an_encoder_of_timm_is_fetched_by_name(fake_timm):
+    name = "swinv2_tiny_window8_256.ms_in1k"
+    model = build_upocr("upocr", **WINDOW8, enc_pretrained_window_size=8)
+    load_pretrained_encoder(model, f"timm:{name}")
+    assert fake_timm.asked == [name]
+    expected = fake_timm.model.layers[2].blocks[5].attn.qkv.weight
+    assert torch.equal(model.encoder.backbone.layers[2].blocks[5].attn.qkv.weight, expected)
+    assert torch.equal(model.encoder.backbone.norm3.weight, fake_timm.model.norm.weight)
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        "swinv2_gigantic",
+        "swinv2_tiny_window8_256",
+        "resnet50.a1_in1k",
+        "",
+        "swinv2_cr_tiny_224",
+    ],
+)
+def test_other_names_for_timm_list_the_choices(fake_timm, model, name):
+    with pytest.raises(
+        ValueError, match=rf"timm:{name}: .* swinv2_small_window16_256\.ms_in1k"
+    ) as error:
+        load_pretrained_encoder(model, f"timm:{name}")
+    assert not fake_timm.asked
+    assert "\n" not in str(error.value)
+
+
+def test_numbers_of_timm_that_do_not_fit_are_named(fake_timm):
+    name = "timm:swinv2_tiny_window8_256.ms_in1k"
+    narrow = build_upocr("upocr", **WINDOW8 | {"embed_dim": 48}, enc_pretrained_window_size=0)
+    with pytest.raises(ValueError, match=f"{name}: weights do not fit the model: ") as error:
+        load_pretrained_encoder(narrow, name)
+    assert "\n" not in str(error.value)
+    rescaled = build_upocr("upocr", **WINDOW8, enc_pretrained_window_size=16)
+    with pytest.raises(ValueError, match=f"{name}: .* windows of 8, .* 16: .*_enc_pretrained_ws 8"):
+        load_pretrained_encoder(rescaled, name)
+
+
+@pytest.mark.parametrize("kind", [OSError, RuntimeError])
+def test_offline_the_file_to_download_is_named(model, monkeypatch, kind):
+    def refuse(*_, **__):
+        raise kind("cannot reach\nthe hub")
+
+    monkeypatch.setattr(timm, "create_model", refuse)
+    with pytest.raises(ValueError, match="cannot reach the hub") as error:
+        load_pretrained_encoder(model, "timm:swinv2_small_window16_256.ms_in1k")
+    name = "swinv2_small_window16_256.ms_in1k"
+    assert f"/timm/{name}/resolve/main/model.safetensors" in str(error.value)
+    assert f"--pretrained_encoder pretrained/{name}.safetensors" in str(error.value)
+    assert "\n" not in str(error.value)
 
 
 def test_halves_of_a_upocr_file(model, tmp_path):

@@ -1,4 +1,4 @@
-"""The network against numbers of the authors' implementation."""
+"""The network against numbers of the authors' implementation (tests/reference/README.md)."""
 
 import copy
 
@@ -9,7 +9,7 @@ from vectors import REFERENCE, reference_input
 
 SIZES = [(128, 128), (96, 160), (64, 64)]
 TINY_TASKS = ["text_segmentation", "text_removal", "tampered_text_detection"]
-# (maximum, mean) of the absolute difference, reference README
+# (maximum, mean) of the absolute difference: tests/reference/README.md
 TOLERANCE = {torch.float64: (1e-4, 1e-6), torch.float32: (1e-2, 1e-4)}
 
 

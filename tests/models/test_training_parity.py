@@ -7,11 +7,16 @@ import torch
 from torch import Tensor
 from vectors import REFERENCE, TINY, fill_by_name, reference_input
 
-from models import TASKS, build_criterion, build_upocr
+from engine import train_one_epoch
+from models import build_criterion, build_upocr
 from models.vgg import VGG16Features
-from utils.optim import build_optimizer, optimizer_step
+from tasks import OFFICIAL_TASKS
+from utils.batch import Batch
+from utils.logger import StepLog
+from utils.optim import build_optimizer
 
-BATCH_TASKS = [task for task in TASKS for _ in range(2)]
+CPU = torch.device("cpu")
+BATCH_TASKS = [task for task in OFFICIAL_TASKS for _ in range(2)]
 # Reference name -> our unweighted term and the factor between them.
 TERMS = {
     "text removal/MSR_loss": ("text_removal/msr", 1.0),
@@ -24,8 +29,15 @@ TERMS = {
 }
 
 
-def training_batch(dtype: torch.dtype) -> dict:
-    """The batch described in the reference README."""
+class UnitBatch(Batch):
+    """A batch whose pixels are in [0, 1] already."""
+
+    def to(self, device: torch.device) -> Batch:
+        return self
+
+
+def training_batch(dtype: torch.dtype) -> Batch:
+    """The batch that tests/reference/README.md describes."""
     ignored = torch.tensor(128 / 255, dtype=dtype)
     classes = reference_input("train_ttd", (2, 3, 128, 128)).argmax(1)
     detection = torch.nn.functional.one_hot(classes, 3).permute(0, 3, 1, 2).to(dtype)
@@ -36,12 +48,13 @@ def training_batch(dtype: torch.dtype) -> dict:
     segmentation[:, :, -16:] = ignored
     removal = reference_input("train_removal", (2, 3, 128, 128)).to(dtype)
     mask = (reference_input("train_mask", (2, 1, 128, 128)) > 0.3).to(dtype)
-    return {
-        "images": reference_input("train_images", (6, 3, 128, 128)).to(dtype),
-        "labels": torch.cat((removal, detection, segmentation)),
-        "masks": torch.cat((mask, torch.ones(4, 1, 128, 128, dtype=dtype))),
-        "tasks": BATCH_TASKS,
-    }
+    return UnitBatch(
+        images=reference_input("train_images", (6, 3, 128, 128)).to(dtype),
+        labels=torch.cat((removal, detection, segmentation)),
+        masks=torch.cat((mask, torch.ones(4, 1, 128, 128, dtype=dtype))),
+        tasks=BATCH_TASKS,
+        names=BATCH_TASKS,
+    )
 
 
 def run_steps(dtype: torch.dtype, steps: int) -> dict:
@@ -50,22 +63,31 @@ def run_steps(dtype: torch.dtype, steps: int) -> dict:
     vgg16 = VGG16Features()
     fill_by_name(vgg16, prefix="vgg16.")
     model.to(dtype).train()
-    criterion = build_criterion(vgg16).to(dtype)
+    criterion = build_criterion(OFFICIAL_TASKS, vgg16).to(dtype)
     optimizer = build_optimizer(model, lr=5e-4, lr_encoder_ratio=0.1, weight_decay=1e-4)
     scaler = torch.amp.GradScaler("cpu", enabled=False)
     batch = training_batch(dtype)
-    history, gradient_norms = [], {}
+    history: list[dict[str, float]] = []
+    gradient_norms: dict[str, float] = {}
     for _ in range(steps):
-        total, terms = criterion(model(batch["images"], batch["tasks"]), **batch)
-        # No clipping inside: the gradients are looked at before.
-        norm = optimizer_step(total, optimizer, scaler, model.parameters(), clip_max_norm=0.1)
+        losses = train_one_epoch(
+            model,
+            criterion,
+            iter([batch]),
+            optimizer,
+            scaler,
+            StepLog(0, 1, 1, 1, optimizer, CPU),
+            device=CPU,
+            amp_dtype=None,
+            clip_max_norm=0.1,
+        )
         if not history:
-            scale = max(1.0, (norm / 0.1).item())  # undo the clipping
+            scale = max(1.0, losses["grad_norm"] / 0.1)  # undo the clipping
             gradient_norms = {n: _norm(p.grad) * scale for n, p in model.named_parameters()}
-        history.append({"total": total, "grad_norm": norm, **terms})
+        history.append(losses)
     parameters = {**dict(model.named_parameters()), **vgg16_named(vgg16)}
     return {
-        "history": [{name: value.item() for name, value in step.items()} for step in history],
+        "history": history,
         "gradient_norms": gradient_norms,
         "parameter_norms": {name: _norm(p.detach()) for name, p in parameters.items()},
     }

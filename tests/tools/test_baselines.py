@@ -62,8 +62,8 @@ def test_all_text_is_called_genuine_inside_its_boxes(made):
     data = made("tampered_text_detection", "detection", boxes, ".txt")
     every, coin = known_boxes(data).values()
     assert every["iou_tampered"] == 0
-    assert every["recall_real"] == 1
-    assert every["iou_real"] == pytest.approx(100 / 400, rel=0.1)
-    assert every["mean_iou"] == every["iou_real"] / 2
-    for name in ("real", "tampered"):
+    assert every["recall_genuine"] == 1
+    assert every["iou_genuine"] == pytest.approx(100 / 400, rel=0.1)
+    assert every["mean_iou"] == every["iou_genuine"] / 2
+    for name in ("genuine", "tampered"):
         assert coin[f"recall_{name}"] == pytest.approx(0.5, abs=0.15)

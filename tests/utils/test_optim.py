@@ -7,7 +7,7 @@ import torch
 from vectors import REFERENCE
 
 from models import build_upocr
-from utils.optim import learning_rate, optimizer_step, parameter_groups, set_lr
+from utils.optim import learning_rate, parameter_groups, set_lr
 
 
 def test_parameter_groups_of_the_full_model(full_model):
@@ -37,25 +37,3 @@ def test_set_lr_keeps_the_ratio_of_the_groups():
     optimizer = torch.optim.AdamW(parameter_groups(model, 1.0, 0.1, 0.0))
     set_lr(optimizer, 3e-4)
     assert [group["lr"] for group in optimizer.param_groups] == pytest.approx([3e-4, 3e-5])
-
-
-@pytest.mark.parametrize(("limit", "expected"), [(0.1, 0.1), (0.0, 5.0)])
-def test_clipping_limits_the_step_and_reports_the_norm(limit, expected):
-    weight = torch.nn.Parameter(torch.zeros(2))
-    optimizer = torch.optim.SGD([weight], lr=1.0)
-    scaler = torch.amp.GradScaler("cpu", enabled=False)
-    loss = weight @ torch.tensor([3.0, 4.0])
-    norm = optimizer_step(loss, optimizer, scaler, [weight], limit)
-    assert norm.item() == pytest.approx(5.0)
-    assert weight.detach().norm().item() == pytest.approx(expected, rel=1e-4)
-
-
-def test_overflown_gradients_skip_the_step_and_lower_the_factor():
-    weight = torch.nn.Parameter(torch.ones(2))
-    optimizer = torch.optim.SGD([weight], lr=1.0)
-    scaler = torch.amp.GradScaler("cpu", init_scale=1024.0)
-    optimizer_step((weight * 3e38).sum(), optimizer, scaler, [weight], 0.1)
-    assert torch.equal(weight, torch.ones(2))
-    assert scaler.get_scale() == 512.0
-    optimizer_step(weight.sum(), optimizer, scaler, [weight], 0.0)
-    assert torch.equal(weight, torch.zeros(2))

@@ -10,9 +10,13 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from datasets.check import check as command
-from datasets.check.check import check
+from datasets import DATASETS
+from datasets.check import __main__ as command
 from datasets.check.discovery import find_datasets
+from datasets.check.report import check
+from datasets.scut_enstext import ScutEnsText
+from datasets.tampered_ic13 import TamperedIC13
+from datasets.textseg import TextSeg
 from utils.image import read_grey, read_rgb, write_png
 
 REMOVAL, DETECTION = "TextRemoval/SCUT-EnsText", "TamperedTextDetection/Tampered-IC13"
@@ -114,16 +118,16 @@ def problems(folder: Path) -> list[list[str]]:
     """All problems of the data sets in a folder."""
     return [
         problem
-        for found in find_datasets(folder, Path("data"))
+        for found in find_datasets([folder], Path("data"))
         for problem in check(found)["problems"]
     ]
 
 
 @pytest.mark.parametrize("defect", DEFECTS)
-def test_defect_is_found(synthetic: Path, tmp_path: Path, defect: str):
+def test_defect_is_found(datasets_root: Path, tmp_path: Path, defect: str):
     path, damage, culprit, message = DEFECTS[defect]
     tree = path.split("/")[0]
-    shutil.copytree(synthetic / tree, tmp_path / tree)
+    shutil.copytree(datasets_root / tree, tmp_path / tree)
     damage(tmp_path / path)
     found = problems(tmp_path)
     assert len(found) == 1
@@ -131,23 +135,23 @@ def test_defect_is_found(synthetic: Path, tmp_path: Path, defect: str):
     assert message in found[0][1]
 
 
-def test_synthetic_set_has_no_problem(synthetic: Path):
-    found = find_datasets(synthetic, Path("data"))
-    assert [dataset.kind for dataset in found] == ["detection", "removal", "segmentation"]
-    assert problems(synthetic) == []
+def test_sound_data_sets_have_no_problem(datasets_root: Path):
+    found = find_datasets([datasets_root], Path("data"))
+    assert [each.dataset for each in found] == [TamperedIC13, ScutEnsText, TextSeg]
+    assert problems(datasets_root) == []
 
 
-def test_workers_do_not_change_the_result(synthetic: Path):
-    for found in find_datasets(synthetic, Path("data")):
+def test_workers_do_not_change_the_result(datasets_root: Path):
+    for found in find_datasets([datasets_root], Path("data")):
         assert check(found, workers=2) == check(found, workers=0)
 
 
-def test_result_counts_boxes_and_sizes(synthetic: Path):
-    found = find_datasets(synthetic / DETECTION, Path("data"))[0]
+def test_result_counts_boxes_and_sizes(datasets_root: Path):
+    found = find_datasets([datasets_root / DETECTION], Path("data"))[0]
     split = check(found)["splits"]["train"]
     lines = [
         line.split(",")
-        for path in (synthetic / DETECTION / "train_gt").iterdir()
+        for path in (datasets_root / DETECTION / "train_gt").iterdir()
         for line in path.read_text().splitlines()
     ]
     assert split["images"] == 3
@@ -158,6 +162,14 @@ def test_result_counts_boxes_and_sizes(synthetic: Path):
     }
 
 
+def write_config(folder: Path, dataset: str, split: str) -> Path:
+    """A YAML file for the data set in `folder/data`."""
+    config = {"task": DATASETS[dataset].task, "dataset": dataset, "name": "own", "root": "data"}
+    path = folder / f"{split}.yaml"
+    path.write_text(json.dumps(config | {"split": split, "transforms": ["resize"]}))
+    return path
+
+
 def run_command(monkeypatch: pytest.MonkeyPatch, *arguments: object) -> int:
     """Exit code of the command."""
     monkeypatch.setattr(sys, "argv", ["check", *map(str, arguments), "--workers", "0"])
@@ -165,22 +177,24 @@ def run_command(monkeypatch: pytest.MonkeyPatch, *arguments: object) -> int:
 
 
 def test_command_reports_and_fails(
-    synthetic: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture
+    datasets_root: Path,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture,
 ):
     result = tmp_path / "result.json"
-    assert run_command(monkeypatch, synthetic, "--json", result) == 0
+    assert run_command(monkeypatch, datasets_root, "--json", result) == 0
     assert "no problems" in capsys.readouterr().out
-    shutil.copytree(synthetic / DETECTION, tmp_path / "copy")
+    shutil.copytree(datasets_root / DETECTION, tmp_path / "copy")
     (tmp_path / "copy/test_gt/test_000000.txt").write_text("1,1,9,9,9\n")
     assert run_command(monkeypatch, tmp_path / "copy", "--json", result) == 1
     assert "test_000000.txt: " in capsys.readouterr().out
     assert len(json.loads(result.read_text())[0]["problems"]) == 1
 
 
-def test_configuration_is_checked(synthetic: Path, monkeypatch: pytest.MonkeyPatch):
+def test_configuration_is_checked(datasets_root: Path, monkeypatch: pytest.MonkeyPatch):
     configs = Path(__file__).parents[3] / "data_configs/train"
-    data_root = synthetic.parent
-    (data_root / "synthetic").exists() or (data_root / "synthetic").symlink_to(synthetic)
+    data_root = datasets_root.parent
     names = ("text-removal", "text-segmentation", "tampered-text-detection")
     paths = [configs / f"synthetic-{name}.yaml" for name in names]
     assert run_command(monkeypatch, *paths, "--data_root", data_root) == 0
@@ -197,9 +211,8 @@ def test_configuration_is_checked(synthetic: Path, monkeypatch: pytest.MonkeyPat
 def test_configuration_without_a_sample_is_a_problem(tmp_path: Path, kind: str, folder: str):
     (tmp_path / "data" / folder).mkdir(parents=True)
     Image.new("RGB", (8, 8)).save(tmp_path / "data" / folder / "1.png")
-    config = tmp_path / "mine.yaml"
-    config.write_text(f"dataset: {kind}\nroot: data\nsplit: mine\n")
-    (found,) = find_datasets(config, tmp_path)
+    config = write_config(tmp_path, kind, "mine")
+    (found,) = find_datasets([config], tmp_path)
     assert (str(tmp_path / "data"), "no sample of split 'mine'") in found.problems
 
 
@@ -207,21 +220,18 @@ def test_two_configurations_of_a_folder_are_one_data_set(tmp_path, monkeypatch, 
     for part, mode in (("image", "RGB"), ("label", "L")):
         (tmp_path / "data/test" / part).mkdir(parents=True)
         Image.new(mode, (8, 8)).save(tmp_path / "data/test" / part / "1.png")
-    for split in ("trian", "test"):
-        content = f"dataset: segmentation_folders\nroot: data\nsplit: {split}\n"
-        (tmp_path / f"{split}.yaml").write_text(content)
-    paths = [tmp_path / "trian.yaml", tmp_path / "test.yaml"]
+    paths = [write_config(tmp_path, "segmentation_folders", split) for split in ("trian", "test")]
     assert run_command(monkeypatch, *paths, "--data_root", tmp_path) == 1
     shown = capsys.readouterr().out
     assert "no sample of split 'trian'" in shown
     assert sum(line.startswith(str(tmp_path / "data  ")) for line in shown.splitlines()) == 1
 
 
-def test_data_sets_are_found_at_any_depth_and_once(synthetic, tmp_path):
+def test_data_sets_are_found_at_any_depth_and_once(datasets_root, tmp_path):
     (tmp_path / "a/b/c/d").mkdir(parents=True)
-    shutil.copytree(synthetic / "TextSegmentation", tmp_path / "a/b/c/d/TextSegmentation")
+    shutil.copytree(datasets_root / "TextSegmentation", tmp_path / "a/b/c/d/TextSegmentation")
     (tmp_path / "a/b/back").symlink_to(tmp_path / "a")
-    (found,) = find_datasets(tmp_path, tmp_path)
+    (found,) = find_datasets([tmp_path], tmp_path)
     assert found.root == tmp_path / "a/b/c/d/TextSegmentation/TextSeg"
 
 
@@ -229,10 +239,9 @@ def test_splits_of_any_name_are_checked(tmp_path: Path):
     for part, value in (("image", "RGB"), ("label", "L")):
         (tmp_path / "data/mine" / part).mkdir(parents=True)
         Image.new(value, (8, 8)).save(tmp_path / "data/mine" / part / "1.png")
-    config = tmp_path / "mine.yaml"
-    config.write_text("dataset: segmentation_folders\nroot: data\nsplit: mine\n")
-    (found,) = find_datasets(config, tmp_path)
-    assert [entry.split for entry in found.entries] == ["mine"]
+    config = write_config(tmp_path, "segmentation_folders", "mine")
+    (found,) = find_datasets([config], tmp_path)
+    assert [split for split, _ in found.samples] == ["mine"]
     assert not found.problems
 
 
@@ -241,4 +250,4 @@ def test_path_without_data_set_is_named(tmp_path: Path, path: str):
     (tmp_path / "empty").mkdir()
     (tmp_path / "bad.yaml").write_text("[1, 2]")
     with pytest.raises(ValueError, match=path):
-        find_datasets(tmp_path / path, tmp_path)
+        find_datasets([tmp_path / path], tmp_path)

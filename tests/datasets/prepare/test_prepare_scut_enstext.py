@@ -39,7 +39,7 @@ def test_delivered_archive_is_arranged(delivered: Path):
 
 def test_arranged_archive_is_read_by_the_data_set(delivered: Path):
     prepare(delivered)
-    sample = ScutEnsText(delivered, "train", [Resize(32)])[0, 1]
+    sample = ScutEnsText(delivered, "train", [Resize(32)], "x")[0, 1]
     assert sample["mask"].shape == (1, 32, 32)
     assert sample["mask"].min() == 0
 

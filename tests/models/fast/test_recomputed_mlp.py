@@ -1,13 +1,15 @@
-"""Blocks in training on a CPU: the same as PyTorch's operators, for less memory."""
+"""The MLP of training on a CPU: the same as PyTorch's operators, for less memory."""
+
+from functools import partial
 
 import pytest
 import torch
-import torch.nn.functional as F
 from torch.autograd.graph import saved_tensors_hooks
 
-from models.mlp import LEAST_PART, Mlp
+from models.fast.recomputed_mlp import MIN_TOKENS, RecomputedMlp
+from models.swin import Mlp
 
-TOKENS = 2 * LEAST_PART + 17  # whole parts and a rest
+TOKENS = 2 * MIN_TOKENS + 17  # whole parts and a rest
 
 
 def gradients(call, x, *weights):
@@ -21,17 +23,17 @@ def gradients(call, x, *weights):
 
 def mlp_and_input(dtype=torch.float32):
     torch.manual_seed(0)
-    mlp = Mlp(24, 40).to(dtype)
+    mlp = RecomputedMlp(24, 40).to(dtype)
     return mlp, torch.randn(TOKENS, 24, dtype=dtype, requires_grad=True)
 
 
 def plain(mlp):
-    return lambda x: mlp.fc2(F.gelu(mlp.fc1(x)))
+    return partial(Mlp.forward, mlp)
 
 
 @pytest.mark.parametrize("size", [10**9, 1], ids=["whole", "parts"])
 def test_mlp_and_its_gradients_are_exact(monkeypatch, size):
-    monkeypatch.setattr("models.mlp.CHUNK_BYTES", size)
+    monkeypatch.setattr("models.fast.recomputed_mlp.CHUNK_BYTES", size)
     mlp, x = mlp_and_input(torch.float64)
     ours = gradients(mlp, x, *mlp.parameters())
     assert all(tensor is not None for tensor in ours)

@@ -1,35 +1,25 @@
-"""The MLP of a block, sparing with memory in training on a CPU."""
+"""The MLP of a block for training on a CPU: one hidden layer kept instead of two."""
 
 from typing import Any
 
 import torch
 import torch.nn.functional as F
-from torch import Tensor, nn
+from torch import Tensor
 from torch.autograd.function import once_differentiable
 
-from models.attention import CHUNK_BYTES
+from models.fast.windows import CHUNK_BYTES
+from models.swin import Mlp
 
-LEAST_PART = 512  # tokens; in fewer the sum of the weights' gradients takes longer than a product
+MIN_TOKENS = 512  # per part; with fewer, summing the gradients of the weights takes too long
 
 
-class Mlp(nn.Module):
-    """Two linear layers with GELU.
-
-    Args:
-        dim: channels in and out.
-        hidden_dim: channels between.
-    """
-
-    def __init__(self, dim: int, hidden_dim: int) -> None:
-        super().__init__()
-        self.fc1 = nn.Linear(dim, hidden_dim)
-        self.fc2 = nn.Linear(hidden_dim, dim)
+class RecomputedMlp(Mlp):
+    """`Mlp` that computes GELU again in the backward pass."""
 
     def forward(self, x: Tensor) -> Tensor:
         """x: (..., C) -> (..., C)."""
-        training = torch.is_grad_enabled() and self.fc1.weight.requires_grad
-        if not training or x.device.type != "cpu" or torch.compiler.is_compiling():
-            return self.fc2(F.gelu(self.fc1(x)))
+        if not torch.is_grad_enabled() or torch.compiler.is_compiling():
+            return super().forward(x)
         autocast = torch.is_autocast_enabled("cpu")
         dtype = torch.get_autocast_dtype("cpu") if autocast else x.dtype
         weights = (self.fc1.weight, self.fc1.bias, self.fc2.weight, self.fc2.bias)
@@ -38,10 +28,10 @@ class Mlp(nn.Module):
 
 
 class _RecomputedMlp(torch.autograd.Function):
-    """The MLP of tokens (n, C), of which only the hidden layer before GELU is kept.
+    """Keeps only the input and the hidden layer before GELU.
 
-    GELU is computed once more in the backward pass. The tokens are done a part at a time, so that
-    nothing else as wide as the hidden layer leaves the cache of a CPU.
+    Tokens are processed in parts, so that nothing else as wide as the hidden layer leaves the
+    cache of a CPU.
     """
 
     @staticmethod
@@ -73,6 +63,6 @@ class _RecomputedMlp(torch.autograd.Function):
 
 
 def _parts(hidden: Tensor) -> list[slice]:
-    """Of the tokens of a hidden layer (n, H), so many that they stay in the cache."""
-    size = max(LEAST_PART, CHUNK_BYTES // (hidden.shape[1] * hidden.element_size()))
+    """Runs of tokens of a hidden layer (n, H) that stay in the cache."""
+    size = max(MIN_TOKENS, CHUNK_BYTES // (hidden.shape[1] * hidden.element_size()))
     return [slice(start, start + size) for start in range(0, len(hidden), size)]

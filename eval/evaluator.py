@@ -1,0 +1,80 @@
+"""The interface of the evaluators, and their registry."""
+
+from abc import ABC, abstractmethod
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from torch import Tensor
+
+from utils.registry import Registry
+
+Results = dict[str, Any]  # ready for JSON
+
+
+@dataclass(frozen=True)
+class EvaluationOptions:
+    """Choices of an evaluation.
+
+    Args:
+        visualize: write pictures of predicted pixel classes. Outputs of text removal are always
+            written.
+        threshold: for tasks decoded by a threshold, 0 to 1; None for the task's own default.
+    """
+
+    visualize: bool = False
+    threshold: float | None = None
+
+    def __post_init__(self) -> None:
+        if self.threshold is not None and not 0 <= self.threshold <= 1:
+            raise ValueError(f"threshold is {self.threshold}, expected 0 to 1")
+
+
+DEFAULTS = EvaluationOptions()
+
+
+class Evaluator(ABC):
+    """Scores the outputs for one data set; the methods are called in the order below.
+
+    Args:
+        dataset_name: folder of the pictures.
+        output_dir: parent of that folder.
+        options: see `EvaluationOptions`.
+    """
+
+    def __init__(
+        self, dataset_name: str, output_dir: str | Path, options: EvaluationOptions = DEFAULTS
+    ) -> None:
+        self.folder = Path(output_dir) / dataset_name
+        self.options = options
+
+    @abstractmethod
+    def update(self, outputs: Tensor, samples: Sequence[dict[str, Any]]) -> None:
+        """Add a batch: outputs (B, 3, S, S) RGB in [0, 1] and its B evaluation samples."""
+
+    @abstractmethod
+    def compute(self) -> Results:
+        """Results over all processes, the same on each: `protocol`, `num_images` and the figures.
+
+        Every process must call it. Compare `num_images` with the size of the data set.
+        """
+
+    @abstractmethod
+    def score(self, results: Results) -> float | None:
+        """The figure that selects checkpoints, higher is better; None without targets."""
+
+    @classmethod
+    @abstractmethod
+    def headline(cls) -> dict[str, str]:
+        """Figures for a summary: title -> keys in the results, as `strict/psnr`."""
+
+
+EVALUATORS: Registry[type[Evaluator]] = Registry("task")
+
+
+def build_evaluator(
+    task: str, dataset_name: str, output_dir: str | Path, options: EvaluationOptions = DEFAULTS
+) -> Evaluator:
+    """Evaluator of a task, see `Evaluator`; raises ValueError for an unknown task."""
+    return EVALUATORS[task](dataset_name, output_dir, options)

@@ -1,0 +1,59 @@
+"""The four kinds of windows of a shifted map, and windows in parts that a cache holds.
+
+Only the last row and the last column of windows of a shifted map hold tokens that the shift made
+neighbours. So four biases serve maps of any size: uncut windows, last row, last column, corner.
+"""
+
+from collections.abc import Iterator
+
+import torch
+from torch import Tensor
+
+from models.swin import WindowAttention, shift_mask
+
+CHUNK_BYTES = 2**22  # what the cache of a CPU core holds
+
+
+def window_biases(attention: WindowAttention) -> Tensor:
+    """Additive biases by kind of window, (1 or 4, heads, N, N): one if the map is not shifted."""
+    bias = attention.position_bias()[None]
+    if not attention.shift:
+        return bias
+    mask = shift_mask((2, 2), attention.window_size, attention.shift).to(bias)  # row by row
+    return bias + mask[[0, 2, 1, 3], None]
+
+
+def kinds_of_windows(rows: int, columns: int) -> Tensor:
+    """Kind of every window of a shifted map, (rows * columns,) int64."""
+    last_row, last_column = (torch.arange(n) == n - 1 for n in (rows, columns))
+    return (last_row[:, None] + 2 * last_column.long()).flatten()
+
+
+def window_parts(
+    windows: Tensor, biases: Tensor, grid: tuple[int, int]
+) -> Iterator[tuple[int, slice | Tensor]]:
+    """Kind and places of a few windows (of (BW, N, C)) of one kind at a time.
+
+    The attention scores of a part, in float32, fit into the cache. biases: see `window_biases`.
+    """
+    heads, tokens = biases.shape[1:3]
+    itemsize = torch.promote_types(windows.dtype, torch.float32).itemsize
+    size = max(1, CHUNK_BYTES // (heads * tokens * tokens * itemsize))
+    if len(biases) == 1:
+        yield from ((0, slice(start, start + size)) for start in range(0, len(windows), size))
+        return
+    kind_of = kinds_of_windows(*grid)
+    kind_of = kind_of.repeat(len(windows) // len(kind_of))
+    for kind in range(len(biases)):
+        places = (kind_of == kind).nonzero().flatten()
+        yield from ((kind, part) for part in places.split(size) if len(part))
+
+
+def pays_in_parts(x: Tensor) -> bool:
+    """Whether inference runs part by part: in float32 on a CPU, whose memory is slow.
+
+    Not in compiled code, and not in bfloat16, whose products are slower in small parts.
+    """
+    if x.device.type != "cpu" or torch.compiler.is_compiling():
+        return False
+    return x.dtype == torch.float32 and not torch.is_autocast_enabled("cpu")

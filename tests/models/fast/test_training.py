@@ -1,0 +1,112 @@
+"""A model for training, compiled or not, has the outputs and gradients of the plain one."""
+
+import copy
+
+import pytest
+import torch
+from vectors import reference_input
+
+from models import build_upocr
+from models.fast import TRAINING_SWAPS, checkpoint_blocks, for_training, recomputed_attention
+from tasks import OFFICIAL_TASKS as TASKS
+
+IMAGES = reference_input("invariants", (3, 3, 64, 96))
+
+
+def outputs_and_gradients(model, images) -> list[torch.Tensor]:
+    outputs = model(images, TASKS)
+    loss = sum(output.square().mean() for output in outputs)
+    return [*outputs, *torch.autograd.grad(loss, list(model.parameters()))]
+
+
+@pytest.mark.parametrize("swaps", [tuple(TRAINING_SWAPS), *zip(TRAINING_SWAPS)], ids=" ".join)
+def test_outputs_and_gradients_are_those_of_the_plain_model(tiny_model, swaps, monkeypatch):
+    monkeypatch.setattr(recomputed_attention, "KEPT_BYTES", 2**15)  # maps of both kinds
+    plain = tiny_model.double().train()  # its weights amplify the rounding of float32
+    fast = for_training(copy.deepcopy(plain), swaps)
+    found = [outputs_and_gradients(model, IMAGES.double()) for model in (plain, fast)]
+    torch.testing.assert_close(*found, rtol=1e-8, atol=1e-10)
+
+
+@pytest.mark.parametrize("swap", TRAINING_SWAPS)
+def test_each_swap_replaces_its_modules(swap):
+    model = build_upocr("upocr_nano")
+    usual, fast = TRAINING_SWAPS[swap]
+    before = sum(isinstance(module, usual) for module in model.modules())
+    for_training(model, [swap])
+    assert sum(isinstance(module, fast) for module in model.modules()) == before > 0
+
+
+def test_unknown_swaps_are_refused():
+    with pytest.raises(ValueError, match="unknown swap 'speed', expected one of laterals, "):
+        for_training(build_upocr("upocr_nano"), ["speed"])
+
+
+def test_other_devices_keep_the_plain_model():
+    model = for_training(build_upocr("upocr_nano").to("meta"))
+    kinds = {type(module) for module in model.modules()}
+    assert not kinds & {fast for _, fast in TRAINING_SWAPS.values()}
+
+
+def test_names_order_and_parameters_stay():
+    model = build_upocr("upocr_nano")
+    parameters, state = list(model.named_parameters()), list(model.state_dict())
+    checkpoint_blocks(for_training(model), encoder=True, decoder=True)
+    assert list(model.state_dict()) == state
+    for (name, old), (same, new) in zip(parameters, model.named_parameters(), strict=True):
+        assert name == same
+        assert new is old
+
+
+@pytest.mark.parametrize("halves", [(True, False), (False, True), (True, True)])
+def test_gradient_checkpointing_changes_nothing(tiny_model, halves):
+    def gradients(model) -> list[torch.Tensor]:
+        model.train().zero_grad()
+        model(IMAGES, list(TASKS))[-1].square().mean().backward()
+        # The coarser heads are not part of this loss.
+        return [p.grad.clone() for p in model.parameters() if p.grad is not None]
+
+    plain = gradients(tiny_model)
+    checkpoint_blocks(tiny_model, encoder=halves[0], decoder=halves[1])
+    recomputed = gradients(tiny_model)
+    assert len(plain) == len(recomputed) > 300
+    for a, b in zip(plain, recomputed, strict=True):
+        torch.testing.assert_close(a, b)
+
+
+def test_checkpointed_blocks_save_their_input_alone():
+    def saved_bytes(model) -> int:
+        known = {parameter.untyped_storage()._cdata for parameter in model.parameters()}
+        storages = {}
+
+        def pack(tensor):
+            storages[tensor.untyped_storage()._cdata] = tensor.untyped_storage()
+            return tensor
+
+        with torch.autograd.graph.saved_tensors_hooks(pack, lambda tensor: tensor):
+            outputs = model(IMAGES, TASKS)
+        assert outputs[-1].requires_grad
+        return sum(storage.nbytes() for key, storage in storages.items() if key not in known)
+
+    model = build_upocr("upocr_nano").train()
+    plain = saved_bytes(model)
+    checkpoint_blocks(model, encoder=True, decoder=True)
+    assert saved_bytes(model) < plain / 3
+
+
+def test_compiles_to_one_graph(counting_backend):
+    model = for_training(build_upocr("upocr_nano")).train()
+    compiled = torch.compile(model, backend=counting_backend, fullgraph=True)
+    assert compiled(IMAGES, TASKS)[-1].requires_grad
+    assert counting_backend.graphs == 1
+
+
+@pytest.mark.usefixtures("counting_backend")
+def test_compiled_training_has_the_same_gradients():
+    torch.manual_seed(0)
+    short = {"enc_depths": [2, 1, 1, 1], "dec_depths": [1, 1, 1, 2, 1]}
+    model = for_training(build_upocr("upocr_nano", scratch_init=False, **short)).double().train()
+    images = torch.rand(3, 3, 96, 64, dtype=torch.float64)
+    compiled = torch.compile(model, backend="aot_eager")
+    found = [outputs_and_gradients(network, images) for network in (model, compiled)]
+    torch.testing.assert_close(*found, rtol=1e-9, atol=1e-12)

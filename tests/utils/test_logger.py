@@ -1,0 +1,64 @@
+"""The log of an epoch: means, lines, and the end of a diverged training."""
+
+import logging
+import math
+
+import pytest
+import torch
+
+from utils.logger import Averages, DivergenceError, StepLog
+
+
+def step_log(iterations: int, print_freq: int = 1, epoch: int = 0, patience: int = 0) -> StepLog:
+    optimizer = torch.optim.SGD([torch.nn.Parameter(torch.zeros(1))], lr=0.25)
+    return StepLog(epoch, 5, iterations, print_freq, optimizer, torch.device("cpu"), patience)
+
+
+def losses(total: float, norm: float = 1.0) -> dict[str, torch.Tensor]:
+    values = {"total": total, "text_removal/msr": total, "grad_norm": norm}
+    return {name: torch.tensor(value) for name, value in values.items()}
+
+
+def test_first_step_that_is_not_finite_is_named():
+    log = step_log(10, print_freq=3, epoch=3)
+    log.add(0, losses(1.0))
+    log.add(1, losses(math.inf))
+    with pytest.raises(DivergenceError, match=r"loss .* epoch 3, step 1: total inf .*msr inf"):
+        log.add(2, losses(math.nan))
+    with pytest.raises(DivergenceError, match="gradient is not finite at epoch 0, step 0"):
+        step_log(1).add(0, losses(1.0, norm=math.inf))
+
+
+def test_a_scaler_may_skip_some_consecutive_steps():
+    log = step_log(10, patience=2)
+    for step, (total, norm) in enumerate(
+        [(1.0, math.inf), (1.0, math.nan), (1.0, 1.0), (math.inf, 1.0), (math.inf, 1.0)]
+    ):
+        log.add(step, losses(total, norm))
+    with pytest.raises(DivergenceError, match="gradient is not finite at epoch 0, step 5"):
+        log.add(5, losses(1.0, norm=math.inf))
+
+
+def test_averages_leave_out_what_is_not_finite():
+    averages = Averages()
+    for value in (1.0, float("nan"), 3.0, float("inf")):
+        averages.add({"total": value})
+    assert averages.means() == {"total": 2.0}
+
+
+def test_a_line_per_interval_and_one_at_the_end(caplog):
+    log = step_log(5, print_freq=2, epoch=1)
+    with caplog.at_level(logging.INFO):
+        for step in log.steps():
+            log.got_data()
+            log.add(step, losses(float(step)))
+    lines = [record.getMessage() for record in caplog.records]
+    assert [line.split("]")[0] for line in lines] == [
+        "epoch 1 [2/5",
+        "epoch 1 [4/5",
+        "epoch 1 [5/5",
+    ]
+    assert "total 0.5000  grad_norm 1.0000  text_removal/msr 0.5000" in lines[0]
+    assert "total 2.5000" in lines[1]
+    assert "lr 2.50e-01" in lines[2]
+    assert log.means() == {"total": 2.0, "grad_norm": 1.0, "text_removal/msr": 2.0}

@@ -1,0 +1,426 @@
+"""A training run and an evaluation run: wiring, resuming, validation, checkpoints."""
+
+import json
+import logging
+import os
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import nn
+
+from datasets import MultiTaskLoader, TextDataset, build_dataset, evaluation_loader
+from engine import evaluate, task_gap, train_one_epoch
+from eval import EvaluationOptions, build_evaluator
+from eval.records import METRICS, read_metrics
+from models import (
+    VARIANTS,
+    UPOCRNetwork,
+    build_criterion,
+    build_upocr,
+    build_vgg16,
+    vgg16_from_state,
+)
+from models.checkpoint import (
+    IMAGE_SIZE,
+    Checkpoint,
+    build_from_checkpoint,
+    load_checkpoint,
+    load_pretrained_decoder,
+    load_pretrained_encoder,
+    save_atomically,
+)
+from models.criterion import needs_vgg16
+from models.fast import checkpoint_blocks, for_inference, for_training
+from models.vgg import VGG16Features
+from options import Options
+from utils import dist
+from utils.batch import to_unit
+from utils.files import write_json
+from utils.logger import SCALER_PATIENCE, DivergenceError, RunLog, StepLog
+from utils.memory import keep_freed_memory
+from utils.optim import build_optimizer, learning_rate, load_optimizer, set_lr
+from utils.weights import CheckpointError
+
+logger = logging.getLogger(__name__)
+
+LAST = "checkpoint_last.pth"
+# Numbers of the architecture that may differ from those of the weights: stochastic depth always,
+# and windows in a new training, as positions are continuous (Swin V2, section 3.3).
+FREE = ("enc_drop_path", "dec_drop_path")
+WINDOWS = tuple(f"{half}_{w}window_size" for half in ("enc", "dec") for w in ("", "pretrained_"))
+
+
+class Trainer:
+    """A training run.
+
+    Args:
+        options: of the run.
+        device: of this process.
+        resume: the checkpoint to continue from, if any.
+    """
+
+    def __init__(self, options: Options, device: torch.device, resume: Checkpoint | None) -> None:
+        if device.type == "cpu":
+            keep_freed_memory()
+        self.options, self.device = options, device
+        run, data, optimisation = options.run, options.data, options.optimisation
+        self.output_dir = prepare_output_dir(options)
+        self.image_size = data.pix2pix_size or (resume.image_size if resume else IMAGE_SIZE)
+        self.validation = build_datasets(options, data.val_data_cfg_paths, self.image_size)
+        self.loader = MultiTaskLoader(
+            [build_dataset(p, self.image_size, data.data_root) for p in data.data_cfg_paths],
+            optimisation.batch_size,
+            seed=run.seed,
+            num_workers=num_workers(options),
+            rank=dist.rank(),
+            world_size=dist.world_size(),
+            pin_memory=dist.pins_memory(device),
+        )
+        tasks = tuple(dict.fromkeys(dataset.task for dataset in self.loader.datasets))
+        torch.manual_seed(run.seed)  # the same weights in every process
+        self.model = build_model(options, tasks, resume).to(device)
+        vgg16 = load_vgg16(options, tasks, resume)
+        self.criterion = build_criterion(tasks, vgg16, optimisation.task_weights).to(device)
+        self.amp_dtype = mixed_precision(options, device)
+        self.optimizer = build_optimizer(
+            self.model, optimisation.lr, optimisation.lr_encoder_ratio, optimisation.weight_decay
+        )
+        self.scaler = torch.amp.GradScaler(device.type, enabled=self.amp_dtype == torch.float16)
+        self.best: dict[str, float] = {}
+        self.start_epoch = 0
+        torch.manual_seed(run.seed + dist.rank())  # stochastic depth differs between processes
+        if resume is not None:
+            self._restore(resume)
+        self.network = dist.wrap_model(for_training(self.model), device, run.compile)
+        if run.overwrite and not run.resume:
+            self._delete_old_checkpoints()
+        self.log = RunLog(
+            self.output_dir, self._config(), self.start_epoch, run.tensorboard, run.wandb
+        )
+
+    def _config(self) -> dict[str, Any]:
+        resolved = {
+            "device": str(self.device),
+            "processes": dist.world_size(),
+            "tasks": list(self.model.tasks),
+            "image_size": self.image_size,
+            "architecture": self.model.architecture,
+        }
+        return self.options.to_dict() | {"resolved": resolved}
+
+    def _delete_old_checkpoints(self) -> None:
+        """Keep files of the old run from passing for files of the new one."""
+        if dist.is_main_process():
+            for path in self.output_dir.glob("checkpoint_*.pth"):
+                path.unlink()
+
+    def _restore(self, checkpoint: Checkpoint) -> None:
+        """Continue after `checkpoint`; a file of bare weights starts at epoch 0."""
+        if "optimizer" not in checkpoint.training:
+            logger.warning("%s: weights only, no training state", checkpoint.path)
+        try:
+            self._restore_state(checkpoint.training)
+        except (ValueError, TypeError, KeyError, IndexError, AttributeError, RuntimeError) as error:
+            reason = " ".join(str(error).split())
+            raise CheckpointError(f"{checkpoint.path}: training state: {reason}") from None
+
+    def _restore_state(self, state: dict[str, Any]) -> None:
+        if "optimizer" in state:
+            load_optimizer(self.optimizer, state["optimizer"])
+        if state.get("scaler") and self.scaler.is_enabled():
+            self.scaler.load_state_dict(state["scaler"])
+        self.start_epoch = state.get("epoch", -1) + 1
+        optimisation = self.options.optimisation
+        steps = self.start_epoch * optimisation.iter_per_epoch
+        position = steps * optimisation.batch_size * dist.world_size()
+        official = {"step": steps, "position": position}  # official files do not record it
+        self.loader.load_state_dict(state.get("loader", official))
+        self.best = dict(state.get("best", {}))
+        if dist.rank() < len(state.get("rng", [])):
+            dist.set_rng_state(state["rng"][dist.rank()], self.device)
+
+    def run(self) -> None:
+        """Train to the last epoch."""
+        optimisation = self.options.optimisation
+        epochs = optimisation.epochs
+        if self.start_epoch >= epochs:
+            logger.info("%s has completed all %d epochs", self.options.run.resume, epochs)
+        batches = iter(self.loader)
+        for epoch in range(self.start_epoch, epochs):
+            lr = learning_rate(
+                epoch,
+                epochs,
+                optimisation.lr,
+                optimisation.min_lr,
+                optimisation.warmup_epochs,
+                optimisation.warmup_min_lr,
+            )
+            set_lr(self.optimizer, lr)
+            record: dict[str, Any] = {"lr": lr, "train": self._train_epoch(batches, epoch)}
+            record |= self._task_gap()
+            improved: list[str] = []
+            if self.validation and _is_due(epoch, optimisation.eval_interval, epochs):
+                record["val"], improved = self._validate()
+            self._save(epoch, improved)
+            self.log.write(epoch, record)
+
+    def _train_epoch(self, batches: Any, epoch: int) -> dict[str, float]:
+        optimisation = self.options.optimisation
+        log = StepLog(
+            epoch,
+            optimisation.epochs,
+            optimisation.iter_per_epoch,
+            self.options.run.print_freq,
+            self.optimizer,
+            self.device,
+            patience=SCALER_PATIENCE if self.scaler.is_enabled() else 0,
+        )
+        try:
+            return train_one_epoch(
+                self.network,
+                self.criterion,
+                batches,
+                self.optimizer,
+                self.scaler,
+                log,
+                device=self.device,
+                amp_dtype=self.amp_dtype,
+                clip_max_norm=optimisation.clip_max_norm,
+            )
+        except DivergenceError as error:
+            last = self.output_dir / LAST
+            good = last if last.exists() else self.options.run.resume or "none"
+            raise ValueError(f"{error}; last good checkpoint: {good}") from None
+
+    def _task_gap(self) -> dict[str, float]:
+        """The gap between the tasks on the first training image, the same in every epoch."""
+        if len(self.model.tasks) < 2:
+            return {}
+        sample = self.loader.datasets[0][0, self.options.run.seed]
+        image = to_unit(sample["image"][None], self.device)
+        gap = task_gap(self.model.eval(), image, self.model.tasks)
+        logger.info("task_gap %.4f", gap)
+        return {"task_gap": gap}
+
+    def _validate(self) -> tuple[dict[str, Any], list[str]]:
+        """Metrics per data set, and the tasks whose score has improved."""
+        model = for_inference(self.model, self.amp_dtype or torch.float32)
+        results: dict[str, Any] = {}
+        scores: dict[str, list[float]] = {}
+        for dataset in self.validation:
+            folder = self.output_dir / "validation"
+            found, score = run_evaluation(
+                self.options, model, dataset, folder, self.device, self.amp_dtype
+            )
+            logger.info("%s: %s", dataset.name, json.dumps(found))
+            results[dataset.name] = found
+            if score is not None:
+                scores.setdefault(dataset.task, []).append(score)
+        means = {task: sum(values) / len(values) for task, values in scores.items()}
+        improved = [t for t, mean in means.items() if mean > self.best.get(t, float("-inf"))]
+        self.best |= {task: means[task] for task in improved}
+        return results, improved
+
+    def _save(self, epoch: int, improved: list[str]) -> None:
+        rng = dist.all_gather_objects(dist.rng_state(self.device))
+        if not dist.is_main_process():
+            return
+        names = [LAST, *(f"checkpoint_best_{task}.pth" for task in improved)]
+        optimisation = self.options.optimisation
+        if _is_due(epoch, optimisation.save_interval, optimisation.epochs):
+            names.append(f"checkpoint_{epoch + 1:04d}.pth")
+        content = {
+            "model": self.model.state_dict(),
+            "optimizer": self.optimizer.state_dict(),
+            "scaler": self.scaler.state_dict(),
+            "epoch": epoch,  # the last finished one, counted from 0
+            "loader": self.loader.state_dict(),
+            "rng": rng,
+            "best": self.best,
+            "architecture": self.model.architecture,
+            "tasks": list(self.model.tasks),
+            "image_size": self.image_size,
+            "options": self.options.to_dict(),
+        }
+        save_atomically(content, [self.output_dir / name for name in names])
+
+
+def evaluate_checkpoint(options: Options, device: torch.device, checkpoint: Checkpoint) -> None:
+    """Evaluate a checkpoint on every data set of `options` and write `metrics.json`."""
+    output_dir = prepare_output_dir(options)
+    path = output_dir / METRICS
+    metrics = read_metrics(path) if path.exists() else {}
+    image_size = options.data.pix2pix_size or checkpoint.image_size
+    datasets = build_datasets(options, options.data.eval_data_cfg_path, image_size)
+    amp_dtype = mixed_precision(options, device)
+    model = build_model(options, [dataset.task for dataset in datasets], checkpoint).to(device)
+    fast = for_inference(model, amp_dtype or torch.float32)
+    for dataset in datasets:
+        found, _ = run_evaluation(options, fast, dataset, output_dir, device, amp_dtype)
+        record = {
+            "task": dataset.task,
+            "checkpoint": options.run.resume,
+            "image_size": image_size,
+            **found,
+        }
+        logger.info("%s\n%s", dataset.name, json.dumps(record, indent=2))
+        metrics[dataset.name] = record
+        if dist.is_main_process():
+            write_json(path, metrics)
+
+
+def run_evaluation(
+    options: Options,
+    model: nn.Module,
+    dataset: TextDataset,
+    output_dir: Path,
+    device: torch.device,
+    amp_dtype: torch.dtype | None,
+) -> tuple[dict[str, Any], float | None]:
+    """Evaluate one data set; returns its metrics and, if it has labels, one score to maximise."""
+    loader = evaluation_loader(
+        dataset,
+        options.data.eval_batch_size,
+        num_workers(options),
+        dist.rank(),
+        dist.world_size(),
+    )
+    evaluation = EvaluationOptions(options.data.visualize, options.data.textseg_conf_thres)
+    evaluator = build_evaluator(dataset.task, dataset.name, output_dir, evaluation)
+    found = evaluate(
+        model, loader, evaluator, device=device, amp_dtype=amp_dtype, num_images=len(dataset)
+    )
+    return found, evaluator.score(found)
+
+
+def resolve_architecture(options: Options, weights: Checkpoint | None) -> dict[str, Any]:
+    """Numbers of the model: those of the weights, if any, else those of the options.
+
+    Raises CheckpointError if the options contradict the weights, see `FREE` and `WINDOWS`.
+    """
+    chosen = options.model.numbers()
+    if weights is None:
+        return VARIANTS[options.model.variant or "upocr"] | chosen
+    free = FREE if options.run.resume else FREE + WINDOWS
+    asked = VARIANTS[options.model.variant] | chosen if options.model.variant else chosen
+    for name in asked.keys() - set(free):
+        if weights.architecture[name] != asked[name]:
+            raise CheckpointError(
+                f"{weights.path}: its architecture has {name} {weights.architecture[name]}, the "
+                f"options ask for {asked[name]}"
+            )
+    return weights.architecture | chosen
+
+
+def build_model(options: Options, tasks: Sequence[str], resume: Checkpoint | None) -> UPOCRNetwork:
+    """The model for `tasks` with the weights that the options name, or those of `resume`."""
+    chosen = options.model
+    weights = resume
+    if weights is None and chosen.pretrained_model:
+        weights = load_checkpoint(chosen.pretrained_model)
+    architecture = resolve_architecture(options, weights)
+    if resume is not None:
+        for task in tasks:
+            resume.require(task)
+        model = build_from_checkpoint(resume, **architecture)
+    elif weights is not None:
+        model = build_from_checkpoint(weights, tasks, **architecture)
+    else:
+        variant = chosen.variant or "upocr"
+        model = build_upocr(variant, tasks, chosen.scratch_init, **architecture)
+    if resume is None and chosen.pretrained_encoder:
+        load_pretrained_encoder(model, chosen.pretrained_encoder)
+    if resume is None and chosen.pretrained_decoder:
+        load_pretrained_decoder(model, chosen.pretrained_decoder)
+    if not chosen.task_prompts:
+        model.task_prompt.silence()
+    checkpoint_blocks(
+        model,
+        encoder=chosen.swin_use_checkpoint or chosen.swin_enc_use_checkpoint,
+        decoder=chosen.swin_use_checkpoint or chosen.swin_dec_use_checkpoint,
+    )
+    return model
+
+
+def load_vgg16(
+    options: Options, tasks: Sequence[str], resume: Checkpoint | None
+) -> VGG16Features | None:
+    """VGG16 for the losses of `tasks`, None if none of them needs it.
+
+    Official training checkpoints bring their own.
+    """
+    if not needs_vgg16(tasks):
+        return None
+    source = options.optimisation.vgg16_weights
+    if source == "imagenet":
+        if resume is not None and resume.vgg16:
+            return vgg16_from_state(resume.vgg16, str(resume.path))
+        if options.model.pretrained_model:
+            file = load_checkpoint(options.model.pretrained_model)
+            if file.vgg16:
+                return vgg16_from_state(file.vgg16, str(file.path))
+    return build_vgg16(source)
+
+
+def mixed_precision(options: Options, device: torch.device) -> torch.dtype | None:
+    """Data type of mixed precision, None for none; warns where it costs time."""
+    if not options.run.amp:
+        return None
+    if dist.bfloat16_is_slow(device) and dist.is_main_process():
+        logger.warning("this CPU has no bfloat16 instructions: --amp true slows it down")
+    return dist.amp_dtype(device, options.run.amp_dtype)
+
+
+def build_datasets(options: Options, configs: Sequence[str], image_size: int) -> list[TextDataset]:
+    """Data sets to evaluate; raises ValueError if two would write to one folder."""
+    datasets = [build_dataset(path, image_size, options.data.data_root) for path in configs]
+    names = [dataset.name for dataset in datasets]
+    for path, name in zip(configs, names, strict=True):
+        if names.count(name) > 1:
+            raise ValueError(f"{path}: another data set is named {name!r} too")
+    return datasets
+
+
+def num_workers(options: Options) -> int:
+    """Loader processes per process; batches do not depend on their number."""
+    return min(options.data.num_workers, os.cpu_count() or 1)
+
+
+def _is_due(epoch: int, interval: int, epochs: int) -> bool:
+    return (epoch + 1) % interval == 0 or epoch + 1 == epochs
+
+
+def prepare_output_dir(options: Options) -> Path:
+    """Create the folder; refuse to train over checkpoints that `--resume` does not continue."""
+    folder = Path(options.run.output_dir)
+    if folder.exists() and not folder.is_dir():
+        raise ValueError(f"--output_dir {folder} is a file, expected a folder")
+    if not options.run.eval:
+        _protect_checkpoints(options, folder)
+    dist.barrier()  # no process creates the folder while another still inspects it
+    folder.mkdir(parents=True, exist_ok=True)
+    return folder
+
+
+def _protect_checkpoints(options: Options, folder: Path) -> None:
+    """Refuse to mix two runs, and to delete a file that the new run starts from."""
+    run, model = options.run, options.model
+    found = sorted(folder.glob("checkpoint_*.pth"))
+    if run.overwrite:
+        for path in (model.pretrained_model, model.pretrained_encoder, model.pretrained_decoder):
+            if not run.resume and any(_is_same(path, other) for other in found):
+                raise ValueError(f"--overwrite true would delete {path}, move it elsewhere")
+        return
+    last = folder / LAST
+    kept = [last] if last in found else found
+    if kept and not any(_is_same(run.resume, path) for path in kept):
+        raise ValueError(
+            f"{kept[0]} exists: continue with --resume {kept[0]}, or replace it with "
+            "--overwrite true"
+        )
+
+
+def _is_same(path: str, other: Path) -> bool:
+    return os.path.exists(path) and other.samefile(path)
