@@ -28,8 +28,6 @@ class PixelClassEvaluator(Evaluator):
     task: ClassVar[Task]
 
     def setup(self) -> None:
-        chosen = self.options.threshold
-        self.threshold = self.task.threshold if chosen is None else chosen
         self.matrix = ConfusionMatrix(len(self.task.classes))
         self.num_images = 0
 
@@ -39,11 +37,10 @@ class PixelClassEvaluator(Evaluator):
         The samples have `name` and `label`, uint8 (H, W) or (H, W, 3) at the size of the file in
         the colours of the classes; pixels of other colours are ignored.
         """
-        assert self.task.decode
         for output, sample in zip(outputs, samples, strict=True):
             label = sample["label"].cpu().numpy()
             resized = resize_output(output, label.shape[:2])
-            classes = self.task.decode(resized, self.threshold)
+            classes = self.task.classes_of(resized, self.options.threshold)
             target = class_numbers(label, self.task.classes)
             self.matrix.update(torch.from_numpy(classes), torch.from_numpy(target))
             self.num_images += 1
