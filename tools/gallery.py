@@ -80,15 +80,15 @@ def task_files(page: dict[str, Any]) -> dict[str, str]:
 
 
 def figure_rows(metrics: dict[str, dict[str, Any]]) -> list[list[str]]:
-    """A row per data set, in the order of `TASKS`: name, images and `TITLE value` of its figures."""
-    order = {task: place for place, task in enumerate(TASKS)}
+    """Name, images and `TITLE value` of the figures per data set, in the order of `TASKS`."""
+    order = [*TASKS, *(record["task"] for record in metrics.values())]
     rows = []
-    for name, record in metrics.items():
+    for name, record in sorted(metrics.items(), key=lambda item: order.index(item[1]["task"])):
         task = record["task"]
         headline = EVALUATORS[task].headline() if task in EVALUATORS else {}
         cells = [f"{title} {_rounded(figure(record, keys))}" for title, keys in headline.items()]
-        rows.append((order.get(task, len(order)), [name, str(record["num_images"]), *cells]))
-    return [row for _, row in sorted(rows, key=lambda each: each[0])]
+        rows.append([name, str(record["num_images"]), *cells])
+    return rows
 
 
 def _rounded(value: float | None) -> str:
