@@ -89,8 +89,9 @@ def resize_output(output: Tensor, size: tuple[int, int]) -> np.ndarray:
 
 def class_numbers(label: np.ndarray, classes: Sequence[PixelClass]) -> np.ndarray:
     """uint8 label (H, W) or (H, W, 3) -> class by colour (H, W) int64; `UNKNOWN` for others."""
-    colours = label if label.ndim == 3 else label[:, :, None]
+    red, green, blue = np.moveaxis(label, 2, 0) if label.ndim == 3 else (label, label, label)
     numbers = np.full(label.shape[:2], UNKNOWN)
     for number, each in enumerate(classes):
-        numbers[(colours == each.colour).all(axis=2)] = number
+        r, g, b = each.colour
+        numbers[(red == r) & (green == g) & (blue == b)] = number
     return numbers
