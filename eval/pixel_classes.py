@@ -28,8 +28,6 @@ class PixelClassEvaluator(Evaluator):
     task: ClassVar[Task]
 
     def setup(self) -> None:
-        chosen = self.options.threshold
-        self.threshold = self.task.threshold if chosen is None else chosen
         self.matrix = ConfusionMatrix(len(self.task.classes))
         self.num_images = 0
 
@@ -39,11 +37,10 @@ class PixelClassEvaluator(Evaluator):
         The samples have `name` and `label`, uint8 (H, W) or (H, W, 3) at the size of the file in
         the colours of the classes; pixels of other colours are ignored.
         """
-        assert self.task.decode
         for output, sample in zip(outputs, samples, strict=True):
             label = sample["label"].cpu().numpy()
             resized = resize_output(output, label.shape[:2])
-            classes = self.task.decode(resized, self.threshold)
+            classes = self.task.classes_of(resized, self.options.threshold)
             target = class_numbers(label, self.task.classes)
             self.matrix.update(torch.from_numpy(classes), torch.from_numpy(target))
             self.num_images += 1
@@ -92,8 +89,9 @@ def resize_output(output: Tensor, size: tuple[int, int]) -> np.ndarray:
 
 def class_numbers(label: np.ndarray, classes: Sequence[PixelClass]) -> np.ndarray:
     """uint8 label (H, W) or (H, W, 3) -> class by colour (H, W) int64; `UNKNOWN` for others."""
-    colours = label if label.ndim == 3 else label[:, :, None]
+    red, green, blue = np.moveaxis(label, 2, 0) if label.ndim == 3 else (label, label, label)
     numbers = np.full(label.shape[:2], UNKNOWN)
     for number, each in enumerate(classes):
-        numbers[(colours == each.colour).all(axis=2)] = number
+        r, g, b = each.colour
+        numbers[(red == r) & (green == g) & (blue == b)] = number
     return numbers

@@ -18,7 +18,9 @@ class TextSegmentationEvaluator(PixelClassEvaluator):
 
     def figures(self) -> Results:
         """`threshold` and the `text_figures`."""
-        return {"threshold": self.threshold, **text_figures(self.matrix)}
+        chosen = self.options.threshold
+        threshold = self.task.threshold if chosen is None else chosen
+        return {"threshold": threshold, **text_figures(self.matrix)}
 
     def score(self, results: Results) -> float:
         return results["fg_iou"]
