@@ -169,6 +169,7 @@ def test_another_task_starts_a_record_of_its_own(weights, folder, tmp_path):
     Image.open(out / "a.removed.png").load()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("out", ["out", "."])
 def test_results_are_no_inputs_of_the_next_run(weights, folder, out):
     options = [folder, "--recursive", "true"]
@@ -307,6 +308,7 @@ def test_bad_command_lines(weights, folder, tmp_path, arguments, message):
     assert not list((tmp_path / "out").glob("*"))
 
 
+@pytest.mark.slow
 def test_errors_of_the_command_are_one_line_and_exit_2(tmp_path):
     command = [sys.executable, "predict.py", "nothing*.png", "--output_dir", str(tmp_path)]
     done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)
