@@ -27,22 +27,6 @@ _MASK_MARGIN = 2  # pixels around a word in the removal mask, as annotators leav
 
 
 @dataclass(frozen=True)
-class Shares:
-    """Shares of special kinds of pictures.
-
-    Args:
-        pages, distractors: of scenes, see `SceneOptions`.
-        untampered: of the photographs for tampered text detection, those without a forgery.
-        postprocessed: of the pictures without a forgery, see `Postprocess`.
-    """
-
-    pages: float = 0.0
-    distractors: float = 0.0
-    untampered: float = 0.05
-    postprocessed: float = 0.0
-
-
-@dataclass(frozen=True)
 class SampleSource:
     """Everything that the samples of a split are drawn from.
 
@@ -51,14 +35,19 @@ class SampleSource:
         fonts: for all text.
         size: side of the pictures in pixels.
         avoid_text: whether to avoid crops of photographs with text-like structure.
-        shares: of special kinds of pictures.
+        pages, distractors: shares of scenes, see `SceneOptions`.
+        untampered: share of the photographs for tampered text detection without a forgery.
+        postprocessed: share of the pictures without a forgery, see `Postprocess`.
     """
 
     photographs: Sequence[Path]
     fonts: FontBook
     size: int
     avoid_text: bool = True
-    shares: Shares = Shares()
+    pages: float = 0.0
+    distractors: float = 0.0
+    untampered: float = 0.05
+    postprocessed: float = 0.0
 
     def draw_background(self, rng: Generator) -> Background:
         """A background for one scene."""
@@ -66,13 +55,12 @@ class SampleSource:
 
     def draw_postprocess(self, rng: Generator) -> Postprocess:
         """The postprocess of a picture without a forgery."""
-        share = self.shares.postprocessed
-        return draw_postprocess(rng) if share and coin(rng, share) else Postprocess()
+        postprocessed = self.postprocessed and coin(rng, self.postprocessed)
+        return draw_postprocess(rng) if postprocessed else Postprocess()
 
     def composer(self, rng: Generator, background: Background, options: SceneOptions) -> Composer:
         """A composer for one scene with the options of a task."""
-        shares = self.shares
-        options = replace(options, pages=shares.pages, distractors=shares.distractors)
+        options = replace(options, pages=self.pages, distractors=self.distractors)
         return Composer(rng, background, self.fonts, options)
 
 
@@ -172,7 +160,7 @@ def detection_sample(rng: Generator, source: SampleSource) -> DetectionSample:
     before = capture(rng, scene.image, camera)
     context.picture = before.copy()
     # A photograph without forgeries keeps the lookalikes, which must not be mistaken for forgeries.
-    untampered = coin(rng, source.shares.untampered)
+    untampered = coin(rng, source.untampered)
     postprocess = source.draw_postprocess(rng) if untampered else Postprocess()
     camera = postprocess.adapt(camera)
     if postprocess.graphic:

@@ -22,7 +22,7 @@ def coin(rng: Generator, probability: float) -> bool:
 
 def pick(rng: Generator, items: Sequence[T]) -> T:
     """One item, all equally likely."""
-    return items[rng.integers(len(items))]
+    return items[int(rng.integers(len(items)))]
 
 
 def pick_weighted(rng: Generator, weights: Mapping[T, float]) -> T:

@@ -5,21 +5,21 @@ import os
 import shutil
 import time
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 from synthesis.layouts import DETECTION, MANIFEST, REMOVAL, SEGMENTATION, write_manifest
 from synthesis.photo.backgrounds import find_photographs, split_photographs
 from synthesis.preview import write_preview
 from synthesis.records import Record
-from synthesis.samples import SampleSource, Shares
+from synthesis.samples import SampleSource
 from synthesis.text.fonts import FontBook, load_faces
 from synthesis.writer import DatasetWriter
 from utils.cli import Parser, parse_bool, run
 
 MIN_SIZE = 128  # pixels; the largest words would not fit into less
 PREVIEW, PREVIEW_SAMPLES = "preview.png", 8
-DEFAULTS = Shares()
 
 
 def build_parser() -> argparse.ArgumentParser:
@@ -31,27 +31,27 @@ def build_parser() -> argparse.ArgumentParser:
         formatter_class=argparse.ArgumentDefaultsHelpFormatter,
     )
     add = parser.add_argument
-    folders = {"type": Path, "nargs": "+", "default": [], "metavar": "DIR"}
+    folders: dict[str, Any] = {"type": Path, "nargs": "+", "default": [], "metavar": "DIR"}
     add("--output_dir", type=Path, default=Path("data/synthetic"), help="folder to write to")
-    add("--num_train", type=_count, default=2000, help="training samples, one image per task each")
-    add("--num_test", type=_count, default=200, help="test samples")
+    add("--num_train", type=int, default=2000, help="training samples, one image per task each")
+    add("--num_test", type=int, default=200, help="test samples")
     add("--backgrounds", **folders, help="folders of photographs; default: scikit-image's")
     add("--test_backgrounds", **folders,
         help="the same for the test split; default: every fourth of the others")  # fmt: skip
     add("--fonts", **folders, help="folders of fonts; default: the system's")
     add("--size", type=int, default=512, help="side of the images in pixels")
-    add("--seed", type=_count, default=0, help="the same seed gives the same bytes")
-    add("--workers", type=_count, default=os.cpu_count() or 1,
+    add("--seed", type=int, default=0, help="the same seed gives the same bytes")
+    add("--workers", type=int, default=os.cpu_count() or 1,
         help="processes besides this one, which works alone with 0")  # fmt: skip
     add("--avoid_text", type=parse_bool, default=True, metavar="BOOL",
         help="avoid crops of photographs that seem to contain text")  # fmt: skip
-    share = {"type": _share, "metavar": "SHARE"}
-    add("--pages", **share, default=DEFAULTS.pages, help="share of scenes that are a printed page")
-    add("--distractors", **share, default=DEFAULTS.distractors,
+    share: dict[str, Any] = {"type": float, "metavar": "SHARE", "default": 0.0}
+    add("--pages", **share, help="share of scenes that are a printed page")
+    add("--distractors", **share,
         help="share of the other scenes that also show railings, branches, tiles")  # fmt: skip
-    add("--untampered", **share, default=DEFAULTS.untampered,
+    add("--untampered", **share | {"default": SampleSource.untampered},
         help="share of the photographs for tampered text detection without a forgery")  # fmt: skip
-    add("--postprocessed", **share, default=DEFAULTS.postprocessed,
+    add("--postprocessed", **share,
         help="share of images without a forgery that are denoised, sharpened, drawn")  # fmt: skip
     add("--preview", action="store_true",
         help=f"write {PREVIEW} with the labels of {PREVIEW_SAMPLES} samples")  # fmt: skip
@@ -60,59 +60,55 @@ def build_parser() -> argparse.ArgumentParser:
     return parser
 
 
-def _count(text: str) -> int:
-    if text.isdecimal():
-        return int(text)
-    raise argparse.ArgumentTypeError(f"{text!r} is not a whole number from 0 on")
-
-
-def _share(text: str) -> float:
-    try:
-        share = float(text)
-    except ValueError:
-        share = -1.0
-    if 0 <= share <= 1:
-        return share
-    raise argparse.ArgumentTypeError(f"{text!r} is not a share from 0 to 1")
+def parse() -> argparse.Namespace:
+    """Options of this run. Raises ValueError if one is out of range."""
+    args = build_parser().parse_args()
+    for name in ("num_train", "num_test", "seed", "workers"):
+        if getattr(args, name) < 0:
+            raise ValueError(f"--{name} {getattr(args, name)} is negative")
+    for name in ("pages", "distractors", "untampered", "postprocessed"):
+        if not 0 <= getattr(args, name) <= 1:
+            raise ValueError(f"--{name} {getattr(args, name)} is not a share from 0 to 1")
+    if args.num_train + args.num_test == 0:
+        raise ValueError("--num_train and --num_test are both 0: nothing to do")
+    if args.size < MIN_SIZE:
+        raise ValueError(f"--size {args.size} is too small, expected at least {MIN_SIZE}")
+    return args
 
 
 def main() -> None:
     """The command."""
-    args = build_parser().parse_args()
-    counts = {"train": args.num_train, "test": args.num_test}
-    if not any(counts.values()):
-        raise ValueError("--num_train and --num_test are both 0: nothing to do")
-    if args.size < MIN_SIZE:
-        raise ValueError(f"--size {args.size} is too small, expected at least {MIN_SIZE}")
+    args = parse()
     started = time.monotonic()
-    fonts = FontBook(load_faces(args.fonts))
-    photographs = _find_photographs(args.backgrounds, args.test_backgrounds)
+    fonts, photographs = FontBook(load_faces(args.fonts)), find_photographs(args.backgrounds)
+    splits = split_photographs(photographs)
+    if args.test_backgrounds:
+        splits = {"train": photographs, "test": find_photographs(args.test_backgrounds)}
     _clear(args.output_dir, args.overwrite)
     write_manifest(args.output_dir, [])  # so that an interrupted run can be overwritten
-    count, scripts = len(set().union(*photographs.values())), ", ".join(fonts.scripts)
+    count, scripts = len(set().union(*splits.values())), ", ".join(fonts.scripts)
     print(f"{count} photographs, {len(fonts.faces)} fonts for {scripts}", flush=True)
-    shares = Shares(args.pages, args.distractors, args.untampered, args.postprocessed)
+    shares = (args.pages, args.distractors, args.untampered, args.postprocessed)
     sources = {
-        split: SampleSource(paths, fonts, args.size, args.avoid_text, shares)
-        for split, paths in photographs.items()
+        split: SampleSource(paths, fonts, args.size, args.avoid_text, *shares)
+        for split, paths in splits.items()
     }
-    writer = DatasetWriter(args.output_dir, sources, args.seed)
-    records = writer.write(counts, args.workers)
-    print(_summary(args.output_dir, records, counts, time.monotonic() - started))
+    counts = {"train": args.num_train, "test": args.num_test}
+    records = DatasetWriter(args.output_dir, sources, args.seed).write(counts, args.workers)
+    print(f"{args.output_dir}: {args.num_train} training and {args.num_test} test samples per task")
+    _summarize(records, time.monotonic() - started)
     if args.preview:
-        path = args.output_dir / PREVIEW
-        split = "train" if args.num_train else "test"
+        path, split = args.output_dir / PREVIEW, "train" if args.num_train else "test"
         write_preview(args.output_dir, split, min(PREVIEW_SAMPLES, counts[split]), path)
         print(f"preview: {path}")
 
 
-def _find_photographs(
-    folders: Sequence[Path], test_folders: Sequence[Path]
-) -> dict[str, list[Path]]:
-    photographs = find_photographs(folders)
-    if not test_folders:
-        return split_photographs(photographs)
-    return {"train": photographs, "test": find_photographs(test_folders)}
+def _summarize(records: Sequence[Record], seconds: float) -> None:
+    words = sum(len(record["words"]) for record in records)
+    forgeries = [forgery["kind"] for record in records for forgery in record.get("forgeries", ())]
+    kinds = ", ".join(f"{kind} {number}" for kind, number in sorted(Counter(forgeries).items()))
+    print(f"{words} words, {len(forgeries)} forgeries ({kinds or 'none'})")
+    print(f"{seconds:.1f} s: {len(records) / seconds:.1f} images/s")
 
 
 def _clear(output_dir: Path, overwrite: bool) -> None:
@@ -126,21 +122,6 @@ def _clear(output_dir: Path, overwrite: bool) -> None:
         shutil.rmtree(output_dir / tree, ignore_errors=True)
     (output_dir / PREVIEW).unlink(missing_ok=True)
     (output_dir / MANIFEST).unlink()
-
-
-def _summary(
-    output_dir: Path, records: Sequence[Record], counts: Mapping[str, int], seconds: float
-) -> str:
-    words = sum(len(record["words"]) for record in records)
-    kinds = Counter(
-        forgery["kind"] for record in records for forgery in record.get("forgeries", ())
-    )
-    shares = ", ".join(f"{kind} {number}" for kind, number in sorted(kinds.items()))
-    return (
-        f"{output_dir}: {counts['train']} training and {counts['test']} test samples per task\n"
-        f"{words} words, {kinds.total()} forgeries ({shares or 'none'})\n"
-        f"{seconds:.1f} s: {sum(counts.values()) / seconds:.1f} samples/s"
-    )
 
 
 if __name__ == "__main__":

@@ -64,7 +64,7 @@ class _Lookalike:
 
     @property
     def region(self) -> Region:
-        return self.text.warp.region().clipped(self.context.scene.size)
+        return self.text.region(self.context.scene.size)
 
     def paint_repeated_word(self) -> list[SceneWord]:
         style, factor = self.model.style, self.height / self.model.height

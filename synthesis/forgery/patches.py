@@ -44,7 +44,7 @@ def bridged(patch: np.ndarray, hole: np.ndarray) -> np.ndarray:
 def resampled(rng: Generator, patch: np.ndarray, scale: float, degrees: float) -> np.ndarray:
     """The patch, scaled and rotated about its centre."""
     height, width = patch.shape[:2]
-    matrix = cv2.getRotationMatrix2D((width / 2, height / 2), degrees, scale)
+    matrix: np.ndarray = cv2.getRotationMatrix2D((width / 2, height / 2), degrees, scale)
     size = max(4, round(width * scale)), max(4, round(height * scale))
     matrix[:, 2] += (np.array(size) - (width, height)) / 2
     interpolation = pick(rng, (cv2.INTER_LINEAR, cv2.INTER_CUBIC))

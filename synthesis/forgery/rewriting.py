@@ -62,21 +62,21 @@ def _write(
 def _coverage_in_place(word: SceneWord, text: str, font: str, region: Region) -> np.ndarray | None:
     """Another string on the word's baseline and in its plane, squeezed if it is wider."""
     old = word.word
-    block = TextLayout([Line((text,), font)], Setting(old.size / word.scale)).render()
-    new, scale = block.words[0], word.scale / block.scale
+    block = TextLayout([Line((text,), font)], Setting(old.size / word.parent.block.scale)).render()
+    new, scale = block.words[0], word.parent.block.scale / block.scale
     left, _, right, _ = old.box
     letters = block.coverage[:, max(0, new.box[0]) : new.box[2]]
     width, height = min(round(letters.shape[1] * scale), right - left), round(len(letters) * scale)
     if width < 2 or height < 2:
         return None
     letters = cv2.resize(letters, (width, height), interpolation=cv2.INTER_LINEAR)
-    canvas = np.zeros(word.warp.canvas, dtype=np.uint8)
+    canvas = np.zeros(word.parent.warp.canvas, dtype=np.uint8)
     top = old.baseline - round(new.baseline * scale)
     left += (right - left - width) // 2
     rows = slice(max(0, top), min(len(canvas), top + height))
     visible = letters[rows.start - top : rows.stop - top, : canvas.shape[1] - left]
     canvas[rows, left : left + width] = visible
-    return word.warp.render(canvas, region)
+    return word.parent.warp.render(canvas, region)
 
 
 def _hole(word: SceneWord, region: Region, margin: int) -> np.ndarray:

@@ -116,18 +116,16 @@ def _draw_crop(rng: Generator, photograph: np.ndarray) -> Crop:
     return top, left, height, width
 
 
+@lru_cache(maxsize=64)
+def _text_map(path: str) -> np.ndarray:
+    return text_likeness(_read(path)).astype(np.uint8)
+
+
 def _text_share(path: str, crop: Crop) -> float:
     """Share of a crop that resembles text."""
     top, left, height, width = crop
-    table = _text_table(path)
-    lower, upper = table[top + height], table[top]
-    area = lower[left + width] - lower[left] - upper[left + width] + upper[left]
-    return float(area) / (height * width)
-
-
-@lru_cache(maxsize=256)
-def _text_table(path: str) -> np.ndarray:
-    return cv2.integral(text_likeness(_read(path)).astype(np.uint8))
+    area = cv2.countNonZero(_text_map(path)[top : top + height, left : left + width])
+    return area / (height * width)
 
 
 def text_likeness(pixels: np.ndarray) -> np.ndarray:

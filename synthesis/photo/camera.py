@@ -106,7 +106,7 @@ def expose(rng: Generator, pictures: Sequence[np.ndarray], camera: Camera) -> li
     # Divided by the deviation that the blur has left.
     deviations = (levels - _NORMAL_MEAN) / np.float32(noise[::4, ::4].std())
     strength = np.sqrt(camera.read_noise**2 + camera.shot_noise * levels)
-    corners = np.float32(camera.light).reshape(2, 2)
+    corners = np.array(camera.light, np.float32).reshape(2, 2)
     light = cv2.resize(corners, (width, height), interpolation=cv2.INTER_LINEAR)
     exposed = [np.empty_like(picture) for picture in pictures]
     for top in range(0, height, _STRIP):

@@ -3,6 +3,8 @@
 import cv2
 import numpy as np
 
+_CHROMA_420 = cv2.IMWRITE_JPEG_SAMPLING_FACTOR_420
+_CHROMA_444 = cv2.IMWRITE_JPEG_SAMPLING_FACTOR_444
 # Noisy photographs hardly compress: omitting the search for repetitions makes the file smaller and
 # faster to write.
 _FAST_PNG = [
@@ -14,11 +16,7 @@ _FAST_PNG = [
 
 def encode_jpeg(picture: np.ndarray, quality: int, subsampling: bool) -> bytes:
     """JPEG file of an RGB picture, uint8 (H, W, 3); `subsampling` halves the chroma resolution."""
-    chroma_420, chroma_444 = (
-        cv2.IMWRITE_JPEG_SAMPLING_FACTOR_420,
-        cv2.IMWRITE_JPEG_SAMPLING_FACTOR_444,
-    )
-    factor = chroma_420 if subsampling else chroma_444
+    factor = _CHROMA_420 if subsampling else _CHROMA_444
     options = [cv2.IMWRITE_JPEG_QUALITY, quality, cv2.IMWRITE_JPEG_SAMPLING_FACTOR, factor]
     return cv2.imencode(".jpg", cv2.cvtColor(picture, cv2.COLOR_RGB2BGR), options)[1].tobytes()
 
@@ -26,6 +24,7 @@ def encode_jpeg(picture: np.ndarray, quality: int, subsampling: bool) -> bytes:
 def decode(content: bytes) -> np.ndarray:
     """RGB picture, uint8 (H, W, 3), of a file."""
     picture = cv2.imdecode(np.frombuffer(content, dtype=np.uint8), cv2.IMREAD_COLOR)
+    assert picture is not None, "only files of this module are decoded"
     return cv2.cvtColor(picture, cv2.COLOR_BGR2RGB)
 
 

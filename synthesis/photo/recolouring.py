@@ -12,7 +12,8 @@ def recolour(rng: Generator, pixels: np.ndarray) -> np.ndarray:
     if coin(rng, 0.3):
         pixels = _plastered(rng, pixels)
     to_grey = np.full((3, 3), 1 / 3)
-    if _is_grey(pixels):
+    sample = pixels[::8, ::8].astype(np.int16)
+    if np.abs(sample[..., 0] - sample[..., 2]).mean() < 2:  # a grey photograph
         matrix = ((_wall_colour(rng) / 150) ** rng.uniform(0.3, 1.0))[:, None] * to_grey
     else:
         matrix = to_grey + rng.uniform(0.5, 1.3) * (np.eye(3) - to_grey)
@@ -26,7 +27,7 @@ def recolour(rng: Generator, pixels: np.ndarray) -> np.ndarray:
 
 def hsv_to_rgb(hue: float, saturation: float, value: float) -> np.ndarray:
     """Colour (3,), float32 0-255, of a hue in degrees and a saturation and value of 0-1."""
-    pixel = np.float32([[[hue, saturation, value]]])
+    pixel = np.array([[[hue, saturation, value]]], np.float32)
     return cv2.cvtColor(pixel, cv2.COLOR_HSV2RGB)[0, 0] * 255
 
 
@@ -36,12 +37,8 @@ def _plastered(rng: Generator, pixels: np.ndarray) -> np.ndarray:
     side = min(grey.shape) // 8 | 1
     smooth, strength = cv2.blur(grey, (side, side)), rng.uniform(0.1, 0.5)
     relief = cv2.addWeighted(grey, strength, smooth, -strength, 0, dtype=cv2.CV_16S)
-    return cv2.add(cv2.merge([relief] * 3), (*_paint_colour(rng).tolist(), 0.0), dtype=cv2.CV_8U)
-
-
-def _is_grey(pixels: np.ndarray) -> bool:
-    sample = pixels[::8, ::8].astype(np.int16)
-    return bool(np.abs(sample[..., 0] - sample[..., 2]).mean() < 2)
+    paint = np.append(_paint_colour(rng), 0)  # a scalar of OpenCV has four channels
+    return cv2.add(cv2.merge([relief] * 3), paint, dtype=cv2.CV_8U)
 
 
 def _paint_colour(rng: Generator) -> np.ndarray:

@@ -112,7 +112,7 @@ class Composer:
             style = draw_style(self.rng, colour, text.height).plain()
         elif style is None:
             style = draw_style(self.rng, draw_colour(self.rng, surface, contrast=65), text.height)
-        return self.scene.add_text(text.block, text.warp, style, text.script)
+        return self.scene.add_text(text, style)
 
     def place(self, text: WarpedText | None, margin: int) -> WarpedText | None:
         """The text at a free, rather calm place, which is then occupied; None without one."""

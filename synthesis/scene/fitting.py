@@ -7,6 +7,7 @@ from numpy.random import Generator
 
 from synthesis.sampling import coin, pick_weighted
 from synthesis.scene.geometry import UNBENT, Bend, Warp
+from synthesis.scene.regions import Region
 from synthesis.scene.wording import Wording
 from synthesis.text.typesetting import LETTER_HEIGHT, Setting, TextBlock, TextLayout
 
@@ -30,6 +31,10 @@ class WarpedText:
     warp: Warp
     script: str
     height: float
+
+    def region(self, size: int, margin: int = 0) -> Region:
+        """The text with a margin inside a picture of size x size, pixels."""
+        return self.warp.region().grown(margin).clipped(size)
 
     def moved_to(self, x: float, y: float) -> "WarpedText":
         """The same text with its centre at a point of the photograph."""

@@ -50,8 +50,8 @@ def print_page(rng: Generator, fonts: FontBook, photograph: Scene, min_height: f
             across = 0.5 + (column - (columns - 1) / 2) * width
             printed.append(drawn.moved_to(across * size, size / 2))
     for each in printed or [text.draw_sparse(rng, view).moved_to(size / 2, size / 2)]:
-        page.occupy(each.warp.region().clipped(size))
-        page.add_text(each.block, each.warp, ink, each.script)
+        page.occupy(each.region(size))
+        page.add_text(each, ink)
     return page
 
 

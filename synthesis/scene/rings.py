@@ -38,7 +38,7 @@ class Ring:
         texts: list[WarpedText] = []
         room = _LONGEST_ARC
         for below in (False, True) if coin(rng, 0.6) else (False,):
-            wording = self._draw_wording(rng, rng.integers(1, 4))
+            wording = self._draw_wording(rng, int(rng.integers(1, 4)))
             if wording is None:
                 break
             setting = draw_setting(rng, wording, self.height / LETTER_HEIGHT)

@@ -9,12 +9,13 @@ from numpy.random import Generator
 
 from synthesis.photo.backgrounds import Background
 from synthesis.photo.camera import Camera, blur
+from synthesis.scene.fitting import WarpedText
 from synthesis.scene.geometry import Warp
 from synthesis.scene.regions import Region
 from synthesis.scene.signs import Sign, paint_sign
 from synthesis.text.lettering import Style, luma
 from synthesis.text.painting import paint
-from synthesis.text.typesetting import Box, TextBlock, Word
+from synthesis.text.typesetting import Box, Word
 
 # Share of a pixel that ink must cover for it to belong to a letter: a little under a half, because
 # strokes of small text are thinner than a pixel and would otherwise have holes.
@@ -31,20 +32,19 @@ class SceneWord:
     """A word in the scene.
 
     Args:
-        word, warp, scale, style: how it was drawn, so that it can be drawn again.
-        script: its writing system.
+        word: on the canvas of its block.
+        parent: the text that it is part of.
+        style: its paint.
         polygon: (N, 2) its outline in pixels, without the reach of the effects.
         legible: whether a person could read it.
         imitates: the kind of forgery that a genuine lookalike imitates.
     """
 
     word: Word
-    warp: Warp
-    scale: float
+    parent: WarpedText
     style: Style
-    script: str
     polygon: np.ndarray
-    legible: bool = True
+    legible: bool
     imitates: str = ""
 
     @property
@@ -56,6 +56,11 @@ class SceneWord:
     def font(self) -> str:
         """Path of its font."""
         return self.word.font
+
+    @property
+    def script(self) -> str:
+        """Its writing system."""
+        return self.parent.script
 
     @property
     def height(self) -> float:
@@ -150,28 +155,25 @@ class Scene:
         self.clean[region.window] = pixels
         self.image[region.window] = pixels
 
-    def add_text(self, block: TextBlock, warp: Warp, style: Style, script: str) -> list[SceneWord]:
-        """Paint a block of text; returns its words, which are also added to `words`."""
-        region = warp.region().grown(style.reach()).clipped(self.size)
-        window = region.window
-        coverage = warp.render(block.coverage, region)
+    def add_text(self, text: WarpedText, style: Style) -> list[SceneWord]:
+        """Paint a text; returns its words, which are also added to `words`."""
+        window = (region := text.region(self.size, style.reach())).window
+        coverage = text.warp.render(text.block.coverage, region)
         self.image[window], effects = paint(self.image[window], self.clean[window], coverage, style)
         np.maximum(self.ink[window], coverage, out=self.ink[window])
         np.maximum(self.effects[window], effects, out=self.effects[window])
-        words = [
-            SceneWord(word, warp, block.scale, style, script, warp.outline(word.box))
-            for word in block.words
-        ]
-        for word in words:
-            word.legible = self._is_legible(word)
+        words = [self._describe(word, text, style) for word in text.block.words]
         self.words += words
         return words
 
-    def _is_legible(self, word: SceneWord) -> bool:
-        surface = self.clean[word.region().clipped(self.size).window].reshape(-1, 3)
-        contrast = abs(luma(word.style.colour) - luma(surface.mean(axis=0))) * word.style.opacity
-        readable = contrast >= _MIN_READABLE_CONTRAST or word.style.outline > 0
-        return word.height >= _MIN_READABLE_HEIGHT and readable
+    def _describe(self, word: Word, text: WarpedText, style: Style) -> SceneWord:
+        polygon = text.warp.outline(word.box)
+        ground = self.clean[Region.around(polygon).clipped(self.size).window].reshape(-1, 3)
+        contrast = abs(luma(style.colour) - luma(ground.mean(axis=0))) * style.opacity
+        readable = contrast >= _MIN_READABLE_CONTRAST or style.outline > 0
+        result = SceneWord(word, text, style, polygon, legible=readable)
+        result.legible &= result.height >= _MIN_READABLE_HEIGHT
+        return result
 
     def visible(self, camera: Camera) -> np.ndarray:
         """Pixels, bool (S, S), that text or its effects change visibly under the camera's blur.
@@ -183,7 +185,7 @@ class Scene:
 
     def word_mask(self, words: Sequence[SceneWord], margin: int) -> np.ndarray:
         """Filled outlines of words, `margin` pixels wider on all sides, bool (S, S)."""
-        mask = np.zeros((self.size, self.size), dtype=np.uint8)
+        mask: np.ndarray = np.zeros((self.size, self.size), dtype=np.uint8)
         for word in words:
             cv2.fillPoly(mask, [np.round(word.polygon).astype(np.int32)], 1)
         if margin and words:

@@ -39,7 +39,7 @@ def draw_bare_text(rng: Generator, fonts: FontBook, height: float) -> Wording | 
     face = fonts.draw_face(rng, script)
     most_lines, most_words = (4, 4) if height < 18 else (3, 3) if height < 45 else (1, 2)
     rows = [
-        draw_covered_words(rng, script, face, rng.integers(1, most_words + 1))
+        draw_covered_words(rng, script, face, int(rng.integers(1, most_words + 1)))
         for _ in range(rng.integers(1, most_lines + 1))
     ]
     lines = [Line(words, face.path) for words in rows if words]
@@ -50,7 +50,7 @@ def draw_sign_text(rng: Generator, fonts: FontBook, smallest: float) -> Wording 
     """A title and up to three smaller lines, at least `smallest` relative to the title."""
     script = fonts.draw_script(rng)
     face = fonts.draw_face(rng, script)
-    title = draw_covered_words(rng, script, face, rng.integers(1, 4))
+    title = draw_covered_words(rng, script, face, int(rng.integers(1, 4)))
     if title is None:
         return None
     lines = [Line(title, face.path)]
@@ -71,7 +71,7 @@ def _draw_small_line(
         face = face if script in face.scripts else fonts.draw_face(rng, script)
     elif coin(rng, 0.25):
         face = fonts.draw_face(rng, script)
-    words = draw_covered_words(rng, script, face, rng.integers(1, 5))
+    words = draw_covered_words(rng, script, face, int(rng.integers(1, 5)))
     return Line(words, face.path, size) if words else None
 
 

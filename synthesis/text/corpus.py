@@ -27,7 +27,7 @@ def draw_words(rng: Generator, script: str, count: int) -> list[str]:
     words = [pick(rng, vocabulary) for _ in range(count)]
     if count == 1 and cased and coin(rng, 0.08):
         return [words[0][0].upper()]
-    if script == "latin" and coin(rng, 0.2):
+    if script == "latin" and coin(rng, 0.2):  # names and brands, not to be learnt by heart
         words = [_invented_word(rng) for _ in range(count)]
     if coin(rng, 0.15):
         words[rng.integers(count)] = draw_number(rng)
@@ -74,6 +74,5 @@ def _fill(rng: Generator, character: str) -> str:
 
 
 def _invented_word(rng: Generator) -> str:
-    """A name or brand, so that a network cannot learn the vocabulary by heart."""
     syllables = range(rng.integers(1, 4))
     return "".join(pick(rng, _ONSETS) + pick(rng, _NUCLEI) + pick(rng, _CODAS) for _ in syllables)

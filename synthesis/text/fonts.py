@@ -53,16 +53,14 @@ def load_faces(folders: Sequence[Path]) -> list[Face]:
 def _face(path: str) -> Face | None:
     try:
         family = load_font(path, _PROBE_SIZE).getname()[0] or Path(path).stem
-        scripts = tuple(script for script in SCRIPTS if _covers_script(path, script))
+        scripts = tuple(
+            name
+            for name, script in SCRIPTS.items()
+            if covers(path, script.probes) and (not script.shaped or features.check("raqm"))
+        )
     except (OSError, ValueError):  # a broken file, or a bitmap font without this size
         return None
     return Face(path, family, scripts) if scripts else None
-
-
-def _covers_script(path: str, script: str) -> bool:
-    # Arabic, Thai and Devanagari need Raqm to join and stack letters.
-    writable = features.check("raqm") or not SCRIPTS[script].shaped
-    return writable and covers(path, SCRIPTS[script].probes)
 
 
 def font_name(path: str) -> str:
@@ -77,7 +75,9 @@ def load_font(path: str, size: int, shaped: bool = False) -> ImageFont.FreeTypeF
     `shaped` joins and stacks letters by Raqm; the basic layout is three times as fast.
     """
     if path == BUILT_IN:
-        return ImageFont.load_default(size)
+        font = ImageFont.load_default(size)
+        assert isinstance(font, ImageFont.FreeTypeFont), "Pillow is built with FreeType"
+        return font
     engine = ImageFont.Layout.RAQM if shaped else ImageFont.Layout.BASIC
     return ImageFont.truetype(path, size, layout_engine=engine)
 

@@ -9,7 +9,7 @@ from numpy.random import Generator
 from synthesis.sampling import coin, pick
 
 Colour = tuple[float, float, float]  # RGB, 0-255
-_LUMA = np.float32([0.299, 0.587, 0.114])
+_LUMA = np.array([0.299, 0.587, 0.114], np.float32)
 # Paints of signs: white, black, traffic red, blue, green, yellow, orange, brown, gold.
 _SIGN_COLOURS: tuple[Colour, ...] = (
     *((245, 245, 240), (245, 245, 240), (20, 20, 22), (20, 20, 22), (190, 25, 30), (20, 60, 140)),
@@ -108,7 +108,7 @@ def draw_style(rng: Generator, colour: Colour, height: float) -> Style:
     """A style for letters of `height` pixels; smaller letters get fewer effects."""
     second = colour
     if height > 20 and coin(rng, 0.2):
-        second = to_colour(colour * rng.uniform(0.55, 1.5, 3))
+        second = to_colour(np.multiply(colour, rng.uniform(0.55, 1.5, 3)))
     style = Style(
         colour,
         second,

@@ -50,17 +50,19 @@ def _painted(
     changed: np.ndarray,
 ) -> np.ndarray:
     """Effects and letters over `pixels` (n, 3), which lie at the flat indices `changed`."""
-    light: np.ndarray | np.float32 = np.float32(1)
-    detail: np.ndarray | np.float32 = np.float32(0)
+    light, detail = np.ones(1, np.float32), np.zeros(1, np.float32)
     if style.shading or style.texture or style.wear:
         light, detail = (_at(field, changed) for field in _surface_light(surface))
     for opacity, colour in layers:
-        pixels = pixels + _at(opacity, changed) * (np.float32(colour) * light - pixels)
+        pixels = pixels + _at(opacity, changed) * (np.array(colour, np.float32) * light - pixels)
     fill = _fill_colour(ink.shape, style, changed) * (1 + style.shading * (light - 1))
     fill = fill + style.texture * detail
     if style.relief:
         fill = fill + style.relief * _at(ink - np.roll(ink, (2, 2), axis=(0, 1)), changed)
-    kept = _unworn(detail, style.wear) if style.wear else 1.0
+    kept: np.ndarray | float = 1.0
+    if style.wear:  # paint comes off where the surface stands out
+        limit = np.quantile(detail, 1 - style.wear * 0.6)
+        kept = np.clip(1 - (detail - limit) / 6, 0.25, 1).astype(np.float32)
     return pixels + style.opacity * kept * _at(ink, changed) * (fill - pixels)
 
 
@@ -79,7 +81,7 @@ def _surface_light(surface: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
 
 
 def _effect_layers(ink: np.ndarray, style: Style) -> list[Layer]:
-    layers = []
+    layers: list[Layer] = []
     if style.shadow:
         dark = np.roll(ink, style.shadow_offset[::-1], axis=(0, 1))
         if style.shadow_blur > 0.3:
@@ -98,15 +100,9 @@ def _disk(radius: int) -> np.ndarray:
     return cv2.getStructuringElement(cv2.MORPH_ELLIPSE, (2 * radius + 1, 2 * radius + 1))
 
 
-def _unworn(detail: np.ndarray, wear: float) -> np.ndarray:
-    """Opacity of worn paint, which comes off where the surface stands out."""
-    limit = np.quantile(detail, 1 - wear * 0.6)
-    return np.clip(1 - (detail - limit) / 6, 0.25, 1).astype(np.float32)
-
-
 def _fill_colour(shape: tuple[int, ...], style: Style, indices: np.ndarray) -> np.ndarray:
     """Colour at flat indices of a region, (n, 3), or (3,) without a gradient."""
-    first, second = np.float32(style.colour), np.float32(style.second)
+    first, second = np.array((style.colour, style.second), np.float32)
     if style.colour == style.second:
         return first
     height, width = shape

@@ -15,7 +15,6 @@ from synthesis.samples import (
     TAMPERED,
     DetectionSample,
     SampleSource,
-    Shares,
     detection_sample,
     removal_sample,
     segmentation_label,
@@ -121,8 +120,8 @@ def test_every_forgery_has_a_genuine_lookalike(
 
 
 def test_untampered_photographs_show_the_same_words_without_a_forgery(source: SampleSource):
-    forging = replace(source, shares=Shares(untampered=0.0))
-    untampered = replace(source, shares=Shares(untampered=1.0))
+    forging = replace(source, untampered=0.0)
+    untampered = replace(source, untampered=1.0)
     for seed in SEEDS:
         plain = detection_sample(generator(seed), untampered)
         assert not plain.record["forgeries"]
@@ -133,7 +132,7 @@ def test_untampered_photographs_show_the_same_words_without_a_forgery(source: Sa
 @pytest.mark.parametrize("seed", SEEDS)
 def test_only_pictures_without_a_forgery_are_postprocessed(seed: int, source: SampleSource):
     def sample(**shares: float) -> DetectionSample:
-        return detection_sample(generator(seed), replace(source, shares=Shares(**shares)))
+        return detection_sample(generator(seed), replace(source, **shares))
 
     plain = sample(untampered=0.0)
     assert (sample(untampered=0.0, postprocessed=1.0).image == plain.image).all()
@@ -145,13 +144,12 @@ def test_only_pictures_without_a_forgery_are_postprocessed(seed: int, source: Sa
 
 @pytest.mark.parametrize("seed", SEEDS)
 def test_postprocessed_pairs_are_equal_outside_the_mask(seed: int, source: SampleSource):
-    shares = Shares(postprocessed=1.0)
-    sample = removal_sample(generator(seed), replace(source, shares=shares))
+    sample = removal_sample(generator(seed), replace(source, postprocessed=1.0))
     assert (sample.image == sample.label)[sample.mask == 255].all()
 
 
 def test_the_record_names_the_camera_and_the_postprocess_at_work(source: SampleSource):
-    source = replace(source, shares=Shares(untampered=1.0, postprocessed=1.0))
+    source = replace(source, untampered=1.0, postprocessed=1.0)
     for make in (removal_sample, segmentation_sample, detection_sample):
         graphic = []
         for seed in range(12):

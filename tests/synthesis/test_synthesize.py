@@ -28,7 +28,7 @@ def test_command_writes_preview_and_summary(
     folder = tmp_path / "synthetic"
     run_command(monkeypatch, "--output_dir", folder, "--preview")
     assert (folder / "preview.png").is_file()
-    assert "samples/s" in capsys.readouterr().out
+    assert "images/s" in capsys.readouterr().out
     assert json.loads((folder / "TextSegmentation/TextSeg/split.json").read_text())["test"] == []
 
 
