@@ -21,16 +21,17 @@ Eraser = Callable[[np.ndarray, np.ndarray], np.ndarray]  # patch and hole to the
 
 def rewrite(
     context: ForgeryContext, word: SceneWord, text: str, font: str, erase: Eraser, softness: float
-) -> bool:
-    """Erase the word and paint `text` in its place, plane and colour; False if it is too small.
+) -> tuple[str, SceneWord] | None:
+    """Erase the word and paint `text` in its place, plane and colour; None if it is too small.
 
-    `softness` is the blur of the new letters in pixels, for a careless forger.
+    Returns the new text and the word that it replaces. `softness` is the blur in pixels by which a
+    careless forger fits the new letters in.
     """
     margin = max(2, min(word.style.reach(), round(0.2 * word.height)))
     region = context.around(word, margin + 6)
     coverage = _coverage_in_place(word, text, font, region)
     if coverage is None:
-        return False
+        return None
     patch = context.picture[region.window]
     hole = _hole(word, region, margin)
     written = _write(context, word, erase(patch, hole), coverage, region)
@@ -41,7 +42,7 @@ def rewrite(
     touched = cv2.dilate(cv2.max(hole, (coverage > 4).astype(np.uint8)), np.ones((3, 3), np.uint8))
     written = _with_traces(context.rng, written)
     context.picture[region.window] = np.where(touched[..., None] > 0, written, patch)
-    return True
+    return text, word
 
 
 def _write(

@@ -104,14 +104,12 @@ def _near_font(context: ForgeryContext, word: SceneWord) -> Result:
     if not covers(font, text):
         return None
     softness = context.rng.uniform(0.3, 0.8)
-    return (text, word) if rewrite(context, word, text, font, patches.inpainted, softness) else None
+    return rewrite(context, word, text, font, patches.inpainted, softness)
 
 
 def _overwrite(context: ForgeryContext, word: SceneWord) -> Result:
     text, softness = context.other_text(word), context.rng.uniform(0.4, 1.0)
-    return (
-        (text, word) if rewrite(context, word, text, word.font, patches.bridged, softness) else None
-    )
+    return rewrite(context, word, text, word.font, patches.bridged, softness)
 
 
 def _smooth_patch(context: ForgeryContext, word: SceneWord) -> Result:

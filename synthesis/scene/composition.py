@@ -68,7 +68,7 @@ class Composer:
         self.rng = rng
         self.fonts = fonts
         self.options = options
-        self.scene = Scene.on(background)
+        self.scene = Scene(background)
 
     def compose(self) -> Scene:
         """Add distractors, signs and bare texts, or print a page; some scenes stay without text."""

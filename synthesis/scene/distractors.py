@@ -7,7 +7,7 @@ import numpy as np
 from numpy.random import Generator
 
 from synthesis.sampling import coin, log_uniform, pick
-from synthesis.scene.signs import SUBPIXEL_BITS
+from synthesis.scene.geometry import SUBPIXEL_BITS, fill_polygon, fixed_point
 
 
 def draw_distractor(rng: Generator, size: int) -> np.ndarray:
@@ -17,17 +17,9 @@ def draw_distractor(rng: Generator, size: int) -> np.ndarray:
     return canvas
 
 
-def _fixed_point(points: np.ndarray) -> list[np.ndarray]:
-    return [np.round(points * 2**SUBPIXEL_BITS).astype(np.int32)]
-
-
 def _line(canvas: np.ndarray, points: np.ndarray, thickness: int, closed: bool = False) -> None:
-    fixed = _fixed_point(points)
+    fixed = [fixed_point(points)]
     cv2.polylines(canvas, fixed, closed, 255, thickness, cv2.LINE_AA, SUBPIXEL_BITS)
-
-
-def _fill(canvas: np.ndarray, points: np.ndarray) -> None:
-    cv2.fillPoly(canvas, _fixed_point(points), 255, cv2.LINE_AA, SUBPIXEL_BITS)
 
 
 def _turned(points: np.ndarray | list[list[float]], angle: float) -> np.ndarray:
@@ -106,7 +98,7 @@ def _circle(rng: Generator, canvas: np.ndarray) -> None:
     for place in range(pick(rng, (1, 1, 1, 2, 3, 4, 6))):
         points = shape + middle + place * step
         if filled:
-            _fill(canvas, points)
+            fill_polygon(canvas, points)
         else:
             _line(canvas, points, min(thickness, max(1, int(radius / 2))), closed=True)
 
@@ -117,7 +109,7 @@ def _arrow(rng: Generator, canvas: np.ndarray) -> None:
     width, head = length * rng.uniform(0.06, 0.2), length * rng.uniform(0.3, 0.5)
     half = [[0, width / 2], [length - head, width / 2], [length - head, width * 1.6], [length, 0]]
     points = half + [[x, -y] for x, y in half[-2::-1]]
-    _fill(canvas, _turned(points, _draw_angle(rng)) + _draw_middle(rng, canvas))
+    fill_polygon(canvas, _turned(points, _draw_angle(rng)) + _draw_middle(rng, canvas))
 
 
 def _leaves(rng: Generator, canvas: np.ndarray) -> None:
@@ -125,10 +117,8 @@ def _leaves(rng: Generator, canvas: np.ndarray) -> None:
     middle, spread = _draw_middle(rng, canvas), log_uniform(rng, 0.03, 0.25) * len(canvas)
     blot = log_uniform(rng, 1.5, len(canvas) / 60)
     for _ in range(rng.integers(8, 70)):
-        place = middle + rng.normal(0, spread, size=2)
-        center = np.round(place * 2**SUBPIXEL_BITS).astype(int).tolist()
-        axes = blot * np.exp(rng.normal(0, 0.4, size=2))
-        axes = np.round(axes * 2**SUBPIXEL_BITS).astype(int).tolist()
+        center = fixed_point(middle + rng.normal(0, spread, size=2)).tolist()
+        axes = fixed_point(blot * np.exp(rng.normal(0, 0.4, size=2))).tolist()
         turn = rng.uniform(0, 180)
         cv2.ellipse(canvas, center, axes, turn, 0, 360, 255, -1, cv2.LINE_AA, SUBPIXEL_BITS)
 

@@ -26,6 +26,17 @@ class Bend:
 
 
 UNBENT = Bend()
+SUBPIXEL_BITS = 4  # of OpenCV's fixed-point coordinates
+
+
+def fixed_point(points: np.ndarray) -> np.ndarray:
+    """Points in pixels as OpenCV draws them with `SUBPIXEL_BITS`, int32."""
+    return np.round(points * 2**SUBPIXEL_BITS).astype(np.int32)
+
+
+def fill_polygon(canvas: np.ndarray, points: np.ndarray) -> np.ndarray:
+    """The canvas, uint8 (h, w), with a filled polygon (N, 2)."""
+    return cv2.fillPoly(canvas, [fixed_point(points)], 255, cv2.LINE_AA, SUBPIXEL_BITS)
 
 
 class Warp:

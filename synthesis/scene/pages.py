@@ -39,7 +39,7 @@ def print_page(rng: Generator, fonts: FontBook, photograph: Scene, min_height: f
             warp = behind.warp.moved_to(size / 2, size / 2)
             coverage = warp.render(behind.block.coverage, Region(0, 0, size, size))
             paper = through_paper(rng, paper, coverage)
-    page = Scene.on(Background(paper, photograph.background, 0.0))
+    page = Scene(Background(paper, photograph.background, 0.0))
     columns = 2 if coin(rng, 0.2) else 1
     width, height = rng.uniform(0.7, 0.97) / columns, rng.uniform(0.5, 0.97)
     ink = draw_ink(rng)

@@ -19,11 +19,9 @@ class Ring:
     """Words on a circle around (0, 0).
 
     Args:
-        height: of the letters, pixels.
-        radius: of their middle line, pixels.
-        angle: rotation of the circle, radians.
-        script, face: of all its words.
-        min_height: least height of letters, pixels.
+        height, min_height: of the letters along the edge and at least, pixels.
+        radius, angle: of their middle line, pixels, and rotation, radians.
+        script, face: of all words.
     """
 
     height: float

@@ -1,7 +1,7 @@
 """A scene: a background with and without its text, and the ground truth of every word."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 
 import cv2
 import numpy as np
@@ -32,35 +32,22 @@ class SceneWord:
     """A word in the scene.
 
     Args:
-        word: on the canvas of its block.
-        parent: the text that it is part of.
-        style: its paint.
+        text, font, script: the string, the path of its font, its writing system.
+        word, parent, style: the word on its canvas, the text that it is part of, its paint.
         polygon: (N, 2) its outline in pixels, without the reach of the effects.
         legible: whether a person could read it.
         imitates: the kind of forgery that a genuine lookalike imitates.
     """
 
+    text: str
+    font: str
+    script: str
     word: Word
     parent: WarpedText
     style: Style
     polygon: np.ndarray
     legible: bool
     imitates: str = ""
-
-    @property
-    def text(self) -> str:
-        """The string."""
-        return self.word.text
-
-    @property
-    def font(self) -> str:
-        """Path of its font."""
-        return self.word.font
-
-    @property
-    def script(self) -> str:
-        """Its writing system."""
-        return self.parent.script
 
     @property
     def height(self) -> float:
@@ -84,50 +71,31 @@ class SceneWord:
         return spread > _MAX_READABLE_BLUR * self.height
 
 
-@dataclass
 class Scene:
     """Pictures and labels of one scene, uint8 of size x size.
 
     Args:
-        background: file name of the photograph.
-        clean: (S, S, 3) without text.
-        image: (S, S, 3) with text.
-        ink: (S, S) coverage of the letters.
-        effects: (S, S) coverage of shadows, outlines and glows.
-        occupied: bool, one value per cell of `_CELL` x `_CELL` pixels.
-        words: all words.
+        background: the photograph; the scene is empty at first and changes its pixels.
     """
 
-    background: str
-    clean: np.ndarray
-    image: np.ndarray
-    ink: np.ndarray
-    effects: np.ndarray
-    occupied: np.ndarray
-    words: list[SceneWord] = field(default_factory=list)
-
-    @classmethod
-    def on(cls, background: Background) -> "Scene":
-        """An empty scene on a background."""
-        pixels = background.pixels
-        size = len(pixels)
-        ink, effects = (np.zeros((size, size), dtype=np.uint8) for _ in range(2))
-        occupied = np.zeros((-(-size // _CELL),) * 2, dtype=bool)
-        return cls(background.name, pixels, pixels.copy(), ink, effects, occupied)
-
-    @property
-    def size(self) -> int:
-        """Side in pixels."""
-        return len(self.clean)
+    def __init__(self, background: Background) -> None:
+        self.background = background.name
+        self.size = size = len(background.pixels)
+        self.clean = background.pixels  # (S, S, 3) without text
+        self.image = background.pixels.copy()  # (S, S, 3) with text
+        self.ink = np.zeros((size, size), np.uint8)  # coverage of the letters
+        self.effects = np.zeros((size, size), np.uint8)  # coverage of shadows, outlines and glows
+        self.words: list[SceneWord] = []
+        self._occupied = np.zeros((-(-size // _CELL),) * 2, dtype=bool)  # one value per cell
 
     def is_free(self, region: Region) -> bool:
         """Whether the region lies in the picture and holds nothing yet."""
         inside = min(region) >= 0 and max(region) <= self.size
-        return inside and not self.occupied[_cells(region)].any()
+        return inside and not self._occupied[_cells(region)].any()
 
     def occupy(self, region: Region) -> None:
         """Reserve the region: no further text is placed there."""
-        self.occupied[_cells(region)] = True
+        self._occupied[_cells(region)] = True
 
     def free_places(self, rng: Generator, width: int, height: int, tries: int) -> list[Region]:
         """Free regions of a size among `tries` random ones; none if it exceeds the picture."""
@@ -171,7 +139,8 @@ class Scene:
         ground = self.clean[Region.around(polygon).clipped(self.size).window].reshape(-1, 3)
         contrast = abs(luma(style.colour) - luma(ground.mean(axis=0))) * style.opacity
         readable = contrast >= _MIN_READABLE_CONTRAST or style.outline > 0
-        result = SceneWord(word, text, style, polygon, legible=readable)
+        names = (word.text, word.font, text.script)
+        result = SceneWord(*names, word, text, style, polygon, legible=readable)
         result.legible &= result.height >= _MIN_READABLE_HEIGHT
         return result
 

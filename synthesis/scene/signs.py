@@ -7,12 +7,10 @@ import numpy as np
 from numpy.random import Generator
 
 from synthesis.sampling import coin, pick, pick_weighted
-from synthesis.scene.geometry import Warp
+from synthesis.scene.geometry import Warp, fill_polygon
 from synthesis.scene.regions import Region
 from synthesis.text.lettering import Style, draw_colour, luma, to_colour
 from synthesis.text.painting import paint
-
-SUBPIXEL_BITS = 4  # of OpenCV's fixed-point coordinates
 
 
 @dataclass(frozen=True)
@@ -89,10 +87,7 @@ def _shape(kind: str, canvas: tuple[int, int], inset: float) -> np.ndarray:
         points = half * _unit_circle(np.linspace(0, 2 * np.pi, 90, endpoint=False))
     else:
         points = _rounded_corners(half, 0.16 * min(height, width) if kind == "rounded" else 0.0)
-    points = points + np.array([width / 2, height / 2])
-    fixed = np.round(points * 2**SUBPIXEL_BITS).astype(np.int32)
-    picture = np.zeros(canvas, dtype=np.uint8)
-    return cv2.fillPoly(picture, [fixed], 255, cv2.LINE_AA, SUBPIXEL_BITS)
+    return fill_polygon(np.zeros(canvas, np.uint8), points + np.array([width / 2, height / 2]))
 
 
 def _unit_circle(angles: np.ndarray) -> np.ndarray:

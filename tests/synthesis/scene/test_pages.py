@@ -18,7 +18,7 @@ from synthesis.text.scripts import SCRIPTS
 def small_page(seed: int, fonts: FontBook, min_height: float = 8) -> Scene:
     """A page of 128 pixels."""
     rng = generator(seed)
-    photograph = Scene.on(draw_background(rng, shipped_photographs(), 128))
+    photograph = Scene(draw_background(rng, shipped_photographs(), 128))
     return print_page(rng, fonts, photograph, min_height)
 
 
