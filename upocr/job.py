@@ -1,7 +1,6 @@
 """A run over files: results on disk, one record per file, finished files skipped."""
 
 import time
-from collections.abc import Iterable
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -12,7 +11,7 @@ from tasks import TEXT_REMOVAL
 from upocr.inputs import Input
 from upocr.picture import Picture, read_pages, write_pictures
 from upocr.predictor import UPOCR
-from upocr.records import Record, Records
+from upocr.records import Record, Records, record_files
 from upocr.results import Result, TextRemoval
 
 
@@ -59,8 +58,8 @@ class Job:
             return None
         record = self.records.finished(found.path, self.tasks, self.settings)
         if record:
-            folder = self.records.folder / found.folder
-            self._owners |= {folder / page["page"]: found.path for page in record["pages"]}
+            files = record_files(record)
+            self._owners |= {self.records.folder / name: found.path for name in files}
         return record
 
     def _file(self, found: Input) -> Record:
@@ -82,44 +81,39 @@ class Job:
         removed = []
         for picture in read_pages(found.path, self.model.max_pixels):
             start = time.perf_counter()
-            owner = self._owners.setdefault(folder / picture.name, found.path)
-            if owner != found.path:
-                name = folder / picture.name
-                raise ValueError(f"{found.path}: {owner} has written the results {name}.* already")
             results = self._results(picture)
-            page = self._save(picture, results, folder)
+            names = [name for each in results.values() for name in each.files(**self.save_options)]
+            self._claim([folder / name for name in names], found.path)
+            height, width = picture.size
+            page: Record = {"page": picture.name, "width": width, "height": height}
+            page |= {"notes": list(picture.notes)} if picture.notes else {}
+            for task, result in results.items():
+                result.save(folder, **self.save_options)
+                page[task] = result.summary()
+            page["files"] = [str(found.folder / name) for name in names]
             pages.append(page | {"seconds": round(time.perf_counter() - start, 3)})
             removal = results.get(TEXT_REMOVAL.name)
             if isinstance(removal, TextRemoval) and self.save_options["format"] == "same":
                 removed.append(removal.picture)
         if len(removed) > 1:  # of a TIFF
-            path = folder / f"{found.path.stem}.removed.tif"
-            self._protect_inputs([path])
-            write_pictures(removed, path)
-            pages[0]["files"].append(str(path.relative_to(self.records.folder)))
+            name = f"{found.path.stem}.removed.tif"
+            self._claim([folder / name], found.path)
+            write_pictures(removed, folder / name)
+            pages[0]["files"].append(str(found.folder / name))
 
     def _results(self, picture: Picture) -> dict[str, Result]:
         total = self.model.num_windows(picture.size)
         with tqdm(total=total, desc=picture.name, unit="window", leave=False, delay=2) as bar:
             return self.model.run(picture, self.tasks, progress=bar.update, **self.run_options)
 
-    def _save(self, picture: Picture, results: dict[str, Result], folder: Path) -> Record:
-        """Write the results of a page and return its record; no result may replace an input."""
-        for result in results.values():
-            self._protect_inputs(folder / name for name in result.files(**self.save_options))
-        paths = [
-            path for each in results.values() for path in each.save(folder, **self.save_options)
-        ]
-        height, width = picture.size
-        page: Record = {"page": picture.name, "width": width, "height": height}
-        page |= {"notes": list(picture.notes)} if picture.notes else {}
-        page |= {task: result.summary() for task, result in results.items()}
-        return page | {"files": [str(path.relative_to(self.records.folder)) for path in paths]}
-
-    def _protect_inputs(self, results: Iterable[Path]) -> None:
+    def _claim(self, results: list[Path], source: Path) -> None:
+        """Refuse to write over an image of this run, and over results of another one."""
         for result in results:
             if result.resolve() in self._inputs:
                 raise ValueError(
                     f"{result} is an image of this run and would be overwritten; choose another "
                     "--output_dir"
                 )
+            owner = self._owners.setdefault(result, source)
+            if owner != source:
+                raise ValueError(f"{source}: {owner} has written {result} already")

@@ -48,7 +48,7 @@ class TorchBackend:
                 "the network's output is not finite: the weights are damaged or float16 is too "
                 "narrow for them (--dtype float32)"
             )
-        return outputs.clamp(0, 1).cpu().numpy()
+        return outputs.clamp_(0, 1).cpu().numpy()
 
 
 def load(
