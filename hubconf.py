@@ -1,20 +1,24 @@
-"""Entry points of `torch.hub.load`: the model ready for pictures, see `upocr/predictor.py`."""
+"""Entry points of `torch.hub.load`: the model for own images, see `upocr/predictor.py`."""
+
+from typing import Any, cast
 
 from models import VARIANTS
-from upocr.predictor import Predictor
+from upocr import UPOCR
+from upocr.backends.torch import TorchBackend
 
 dependencies = ["torch", "torchvision", "numpy", "cv2", "PIL", "tifffile", "safetensors"]
 
 
-def upocr(weights: str, **options) -> Predictor:
-    """UPOCR with the given weights, a path or URL; options as of `Predictor.from_pretrained`."""
-    return Predictor.from_pretrained(weights, **options)
+def upocr(weights: str | None = None, **options: Any) -> UPOCR:
+    """UPOCR with weights of any variant; arguments as of `UPOCR.from_pretrained`."""
+    return UPOCR.from_pretrained(weights, **options)
 
 
-def upocr_nano(weights: str | None = None, **options) -> Predictor:
-    """The small variant; without `weights` the ones in `pretrained/`."""
-    predictor = Predictor.from_pretrained(weights, **options)
-    # Heads and blocks are the file's own.
-    if predictor.network.architecture["embed_dim"] != VARIANTS["upocr_nano"]["embed_dim"]:
-        raise ValueError(f"{weights}: these are not weights of upocr_nano, load them as upocr")
-    return predictor
+def upocr_nano(weights: str | None = None, **options: Any) -> UPOCR:
+    """The small variant; without `weights` the shipped ones."""
+    model = UPOCR.from_pretrained(weights, **options)
+    # Depths and heads are the file's own.
+    width = cast(TorchBackend, model.backend).network.architecture["embed_dim"]
+    if width != VARIANTS["upocr_nano"]["embed_dim"]:
+        raise ValueError(f"{weights}: not weights of upocr_nano; load them as upocr")
+    return model

@@ -63,6 +63,15 @@ class Task:
     decode: Decode | None = None
     threshold: float = 0.5
 
+    def classes_of(self, output: np.ndarray, threshold: float | None = None) -> np.ndarray:
+        """Output (H, W, 3) in [0, 1] -> class numbers (H, W) uint8; threshold None: the default.
+
+        Raises ValueError if the task has no classes.
+        """
+        if self.decode is None:
+            raise ValueError(f"the task {self.name!r} has no classes")
+        return self.decode(output, self.threshold if threshold is None else threshold)
+
     def class_picture(self, classes: np.ndarray) -> np.ndarray:
         """(H, W) class numbers -> (H, W, 3) uint8 in the colours of the classes."""
         return np.array([each.colour for each in self.classes], np.uint8)[classes]

@@ -1,34 +1,47 @@
-"""Command: figures of what needs no network, to hold trained ones against."""
+"""Command: scores without a network, for comparison with trained ones."""
 
 import argparse
 import json
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
 import torch
 from skimage.filters import threshold_otsu
 
-from datasets import TextDataset, build_dataset
+from datasets import TextDataset
+from eval.evaluator import Results
+from eval.pixel_classes import class_numbers
 from eval.tampered_text_detection import TamperedTextDetectionEvaluator
-from eval.text_removal.scores import average_scores, score_pair
+from eval.text_removal.scores import PairScore, average_scores, score_pair
 from eval.text_segmentation import TextSegmentationEvaluator
+from tasks import TAMPERED_TEXT_DETECTION, TEXT_REMOVAL, TEXT_SEGMENTATION
+from tools.evaluated import add_data_options, evaluated_datasets
 from utils.cli import Parser, run
-from utils.image import image_to_tensor
+from utils.registry import Registry
+
+Baseline = Callable[[TextDataset], dict[str, Results]]  # -> results of one or several baselines
+
+BASELINES: Registry[Baseline] = Registry("task with a baseline")
 
 
-def copied_input(dataset: TextDataset) -> dict[str, dict]:
-    """Text removal that removes nothing: both sets of figures of the inputs themselves.
+@BASELINES.register(TEXT_REMOVAL.name)
+def copied_input(dataset: TextDataset) -> dict[str, Results]:
+    """Text removal that removes nothing: the scores of the inputs themselves.
 
     Raises ValueError naming an image without a label.
     """
+    scores: list[PairScore] = []
     for item in dataset.items:
         if item.label is None:
             raise ValueError(f"{item.image}: no label to compare it with")
-    return {"copied input": average_scores(score_pair(i.image, i.label) for i in dataset.items)}
+        scores.append(score_pair(item.image, item.label))
+    return {"copied input": average_scores(scores)}
 
 
-def otsu(dataset: TextDataset) -> dict[str, dict]:
-    """Segmentation by Otsu's threshold of each picture's luma, for dark and for bright text."""
+@BASELINES.register(TEXT_SEGMENTATION.name)
+def otsu(dataset: TextDataset) -> dict[str, Results]:
+    """Segmentation by Otsu's threshold of each image's luma, for dark and for bright text."""
     evaluators = {name: TextSegmentationEvaluator("", Path()) for name in ("dark", "bright")}
     for item in dataset.items:
         images = dataset.read(item)
@@ -40,53 +53,38 @@ def otsu(dataset: TextDataset) -> dict[str, dict]:
     return {f"Otsu, {name} text": found.compute() for name, found in evaluators.items()}
 
 
-def known_boxes(dataset: TextDataset) -> dict[str, dict]:
-    """Detection that knows every box: all text genuine, or a coin for every pixel of it.
+@BASELINES.register(TAMPERED_TEXT_DETECTION.name)
+def known_boxes(dataset: TextDataset) -> dict[str, Results]:
+    """Detection with the true boxes: all text genuine, or a coin toss for every pixel of text.
 
-    The coin knows nothing either, but gains mean IoU: only above it are the two told apart.
+    The coin knows nothing, but gains mean IoU: only a higher score tells the two classes apart.
     """
-    genuine, coin = (TamperedTextDetectionEvaluator("", Path()) for _ in range(2))
-    draw = torch.Generator().manual_seed(0)
+    names = ("true boxes, all genuine", "true boxes, a coin toss per pixel")
+    evaluators = [TamperedTextDetectionEvaluator("", Path()) for _ in names]
+    task, random = TAMPERED_TEXT_DETECTION, torch.Generator().manual_seed(0)
+    genuine = 1
     for item in dataset.items:
-        label = image_to_tensor(dataset.read(item)["label"])  # (3, H, W)
-        background, genuine_text, tampered = label.float() / 255
-        text = torch.maximum(genuine_text, tampered)
-        share = torch.randint(2, text.shape, generator=draw)
-        sample = [{"label": label.permute(1, 2, 0)}]
-        for evaluator, forged in ((genuine, torch.zeros_like(text)), (coin, share * text)):
-            guess = torch.stack((background, text - forged, forged))
-            evaluator.update(guess[None], sample)
-    return {
-        "true boxes, all genuine": genuine.compute(),
-        "true boxes, a coin for every pixel": coin.compute(),
-    }
-
-
-BASELINES = {
-    "text_removal": copied_input,
-    "text_segmentation": otsu,
-    "tampered_text_detection": known_boxes,
-}
+        label = np.array(dataset.read(item)["label"])
+        text = torch.from_numpy(class_numbers(label, task.classes)) > 0  # (H, W)
+        coin = torch.randint(2, text.shape, generator=random)
+        for evaluator, tampered in zip(evaluators, (torch.zeros_like(coin), coin), strict=True):
+            guess = torch.eye(len(task.classes))[text * (genuine + tampered)]  # (H, W, 3)
+            evaluator.update(guess.permute(2, 0, 1)[None], [{"label": torch.from_numpy(label)}])
+    return {name: each.compute() for name, each in zip(names, evaluators, strict=True)}
 
 
 def build_parser() -> argparse.ArgumentParser:
     """Options of the command."""
     parser = Parser(description=__doc__, formatter_class=argparse.ArgumentDefaultsHelpFormatter)
-    add = parser.add_argument
-    add("--eval_data_cfg_path", nargs="+", required=True, help="as for an evaluation")
-    add("--data_root", default="data", help="as for an evaluation")
+    add_data_options(parser)
     return parser
 
 
 def main() -> None:
     """Print the baselines of every data set as JSON."""
     args = build_parser().parse_args()
-    found = {}
-    for path in args.eval_data_cfg_path:
-        # The size of a network's input does not matter here: pictures keep their own.
-        dataset = build_dataset(path, image_size=32, data_root=args.data_root)
-        found[dataset.name] = BASELINES[dataset.task](dataset)
-    print(json.dumps(found, indent=2))
+    datasets = evaluated_datasets(args.eval_data_cfg_path, args.data_root)
+    print(json.dumps({each.name: BASELINES[each.task](each) for each in datasets}, indent=2))
 
 
 if __name__ == "__main__":

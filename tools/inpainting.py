@@ -1,4 +1,4 @@
-"""Command: text removal by a text detector and inpainting, a baseline without this network."""
+"""Command: text removal by a text detector and inpainting, a baseline without our network."""
 
 import argparse
 from collections.abc import Callable
@@ -9,18 +9,18 @@ import numpy as np
 
 from datasets.files import list_files
 from utils.cli import Parser, run
-from utils.image import SUFFIXES, read_rgb, write_png
+from utils.image import read_rgb, write_png
 
 METHODS = {"telea": cv2.INPAINT_TELEA, "navier_stokes": cv2.INPAINT_NS}
-RADIUS = 5  # pixels around a hole that inpainting looks at
+RADIUS = 5  # pixels around a hole that inpainting uses
 ENDING = ".removed.png"  # as predict.py writes it
 Detector = Callable[[np.ndarray], list[np.ndarray]]  # RGB uint8 (H, W, 3) -> corners (4, 2)
 
 
 def rapid_ocr() -> Detector:
-    """The detector of PP-OCRv4, whose weights the package rapidocr-onnxruntime brings along.
+    """The detector of PP-OCRv4, whose weights are part of the package rapidocr-onnxruntime.
 
-    Raises ValueError where it is not installed.
+    Raises ValueError if the package is not installed.
     """
     try:
         from rapidocr_onnxruntime import RapidOCR  # noqa: PLC0415 - optional, and not in requirements
@@ -37,11 +37,11 @@ def rapid_ocr() -> Detector:
 
 
 def remove_text(image: np.ndarray, detect: Detector, method: str, margin: int) -> np.ndarray:
-    """Paint every found text over from its surroundings; RGB uint8 (H, W, 3) -> same.
+    """Fill every detected box from its surroundings; RGB uint8 (H, W, 3) -> same.
 
-    margin: pixels around a box that are painted over as well.
+    margin: pixels around each box that are filled as well.
     """
-    holes = np.zeros(image.shape[:2], np.uint8)
+    holes: np.ndarray = np.zeros(image.shape[:2], np.uint8)
     for box in detect(image):
         cv2.fillPoly(holes, [np.rint(box).astype(np.int32)], 255)
     if margin:
@@ -53,10 +53,10 @@ def build_parser() -> argparse.ArgumentParser:
     """Options of the command."""
     parser = Parser(description=__doc__, formatter_class=argparse.ArgumentDefaultsHelpFormatter)
     add = parser.add_argument
-    add("image_dir", type=Path, help="folder of pictures")
-    add("--output_dir", type=Path, required=True, help=f"for NAME{ENDING}")
+    add("image_dir", type=Path, help="folder of images")
+    add("--output_dir", type=Path, required=True, help=f"folder of the results, NAME{ENDING}")
     add("--method", choices=sorted(METHODS), default="telea", help="of OpenCV's inpainting")
-    add("--margin", type=int, default=2, help="pixels painted over around a box")
+    add("--margin", type=int, default=2, help="pixels filled around a box")
     return parser
 
 
@@ -65,14 +65,13 @@ def main() -> None:
     args = build_parser().parse_args()
     if args.margin < 0:
         raise ValueError(f"--margin is {args.margin}, expected 0 or more")
-    files = list_files(args.image_dir, SUFFIXES)
+    files = list_files(args.image_dir)
     detect = rapid_ocr()
-    args.output_dir.mkdir(parents=True, exist_ok=True)
     for name, path in files.items():
         image = np.asarray(read_rgb(path))
-        painted = remove_text(image, detect, args.method, args.margin)
-        write_png(args.output_dir / f"{name}{ENDING}", painted)
-    print(f"{len(files)} pictures: {args.output_dir}")
+        result = remove_text(image, detect, args.method, args.margin)
+        write_png(args.output_dir / f"{name}{ENDING}", result)
+    print(f"{len(files)} images: {args.output_dir}")
 
 
 if __name__ == "__main__":

@@ -1,38 +1,43 @@
-"""Command: scores of text masks in files against true masks, image by image and together."""
+"""Command: scores of text masks in files against true masks, per image and in total."""
 
 import argparse
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
 from skimage.filters import threshold_sauvola
 from torch import Tensor
 
-from datasets.files import list_files
+from datasets.files import Folder, match_folders
 from eval.metrics import ConfusionMatrix, interval, resamples
 from eval.text_segmentation import text_figures
 from utils.cli import Parser, run
 from utils.files import write_json
-from utils.image import SUFFIXES, read_rgb
+from utils.image import read_rgb
 
 
 def read_mask(path: Path, text: str) -> Tensor:
-    """Where text is, (H, W) int64 of 0 and 1; `text` is the `dark` or the `bright` half of luma."""
-    luma = np.asarray(read_rgb(path).convert("L"))
+    """(H, W) int64, 1 for text: the `dark` or the `bright` half of luma."""
+    luma = _read_luma(path)
     return torch.from_numpy((luma < 128) if text == "dark" else (luma >= 128)).long()
 
 
 def sauvola_mask(path: Path, window: int) -> Tensor:
-    """Dark text by Sauvola's threshold (skimage.filters.threshold_sauvola), (H, W) int64."""
-    luma = np.asarray(read_rgb(path).convert("L"))
+    """(H, W) int64, 1 for dark text by Sauvola's threshold."""
+    luma = _read_luma(path)
     return torch.from_numpy(luma < threshold_sauvola(luma, window_size=window)).long()
 
 
-def score_masks(pairs: dict[str, tuple[Tensor, Tensor]]) -> dict:
-    """fgIoU, precision, recall and F of text: each image's, and of all pixels together.
+def _read_luma(path: Path) -> np.ndarray:
+    return np.asarray(read_rgb(path).convert("L"))
 
-    pairs: name -> predicted and true mask (H, W). The interval of 95 % is a bootstrap over images.
-    Raises ValueError naming the pair whose sizes differ.
+
+def score_masks(pairs: dict[str, tuple[Tensor, Tensor]]) -> dict[str, Any]:
+    """fgIoU, precision, recall and F of text, per image and over all pixels.
+
+    pairs: name -> predicted and true mask (H, W). The 95 % confidence interval is a bootstrap over
+    images. Raises ValueError naming a pair of different sizes.
     """
     counts, images = [], {}
     for name, (predicted, true) in pairs.items():
@@ -42,13 +47,13 @@ def score_masks(pairs: dict[str, tuple[Tensor, Tensor]]) -> dict:
         except ValueError as error:
             raise ValueError(f"{name}: {error}") from None
         counts.append(matrix.counts)
-        images[name] = _figures(matrix.counts)
-    every = torch.stack(counts)
-    spread = every[resamples(len(every))].sum(dim=1)
+        images[name] = text_figures(matrix)
+    per_image = torch.stack(counts)
+    spread = per_image[resamples(len(per_image))].sum(dim=1)
     return {
-        "num_images": len(every),
-        **_figures(every.sum(dim=0)),
-        "fg_iou_interval": interval([_figures(part)["fg_iou"] for part in spread]),
+        "num_images": len(per_image),
+        **_figures(per_image.sum(dim=0)),
+        "fg_iou_interval": interval([_figures(total)["fg_iou"] for total in spread]),
         "images": images,
     }
 
@@ -59,51 +64,17 @@ def _figures(counts: Tensor) -> dict[str, float]:
     return text_figures(matrix)
 
 
-def match_masks(
-    folder: Path, ending: str, label_folder: Path, label_ending: str
-) -> dict[str, tuple[Path, Path]]:
-    """NAME -> files NAME + ending and NAME + label_ending of the two folders, in natural order.
-
-    Raises ValueError for a missing folder, without any pair, and for a file without its partner.
-    """
-    masks, labels = (
-        {name.removesuffix(end): path for name, path in files.items() if name.endswith(end)}
-        for files, end in (
-            (list_files(folder, SUFFIXES), ending),
-            (list_files(label_folder, SUFFIXES), label_ending),
-        )
-    )
-    if folder == label_folder:  # the one kind lies among the other, if that has no ending
-        if not ending:
-            masks = {name: path for name, path in masks.items() if not name.endswith(label_ending)}
-        if not label_ending:
-            labels = {name: path for name, path in labels.items() if not name.endswith(ending)}
-    if not masks:
-        raise ValueError(f"{folder}: no image of a name that ends with {ending!r}")
-    for name, path in masks.items():
-        if name not in labels:
-            raise ValueError(f"{path}: no image named {name}{label_ending} in {label_folder}")
-    for name, path in labels.items():
-        if name not in masks:
-            raise ValueError(f"{path}: no image named {name}{ending} in {folder}")
-    return {name: (path, labels[name]) for name, path in masks.items()}
-
-
 def build_parser() -> argparse.ArgumentParser:
     """Options of the command."""
     parser = Parser(description=__doc__, formatter_class=argparse.ArgumentDefaultsHelpFormatter)
     add = parser.add_argument
     add("--gt_path", type=Path, required=True, help="folder of the true masks")
-    add("--gt_ending", default="", help="they are named NAME + this")
-    add("--gt_text", choices=["dark", "bright"], default="bright", help="what is text in them")
+    add("--gt_ending", default="", help="the true masks are named NAME + this")
+    add("--gt_text", choices=["dark", "bright"], default="bright", help="text in the true masks")
     add("--target_path", type=Path, required=True, help="folder of the masks, text bright")
-    add("--target_ending", default="", help="they are named NAME + this, by predict.py .mask")
-    add(
-        "--sauvola",
-        type=int,
-        metavar="WINDOW",
-        help="a baseline: the targets are pictures, of which Sauvola's threshold makes the masks",
-    )
+    add("--target_ending", default="", help="the masks are named NAME + this, .mask by predict.py")
+    add("--sauvola", type=int, metavar="WINDOW",
+        help="baseline: the targets are images, masked by Sauvola's threshold")  # fmt: skip
     add("--json", type=Path, help="also write the results to this file")
     return parser
 
@@ -111,22 +82,22 @@ def build_parser() -> argparse.ArgumentParser:
 def main() -> None:
     """Score, print, write."""
     args = build_parser().parse_args()
-    if args.sauvola is not None and (args.sauvola < 3 or args.sauvola % 2 == 0):
-        raise ValueError(f"--sauvola {args.sauvola} is not an odd number from 3 on")
-    files = match_masks(args.target_path, args.target_ending, args.gt_path, args.gt_ending)
-    results = score_masks(
-        {
-            name: (
-                sauvola_mask(path, args.sauvola) if args.sauvola else read_mask(path, "bright"),
-                read_mask(label, args.gt_text),
-            )
-            for name, (path, label) in files.items()
-        }
+    window = args.sauvola
+    if window is not None and (window < 3 or window % 2 == 0):
+        raise ValueError(f"--sauvola is {window}, expected an odd number above 2")
+    files = match_folders(
+        Folder(args.target_path, ending=args.target_ending),
+        Folder(args.gt_path, ending=args.gt_ending),
     )
+    pairs = {}
+    for name, (path, label) in files.items():
+        mask = sauvola_mask(path, window) if window else read_mask(path, "bright")
+        pairs[name] = mask, read_mask(label, args.gt_text)
+    results = score_masks(pairs)
     for name, figures in results["images"].items():
         print(f"{name:<24}" + "".join(f"  {key} {value:.3f}" for key, value in figures.items()))
     low, high = results["fg_iou_interval"]
-    print(f"together: fgIoU {results['fg_iou']:.3f} ({low:.3f} to {high:.3f})")
+    print(f"total: fgIoU {results['fg_iou']:.3f} ({low:.3f} to {high:.3f})")
     if args.json:
         write_json(args.json, results)
 

@@ -12,7 +12,8 @@
 #     corpora     synthetic images in shards; an interrupted shard is started again
 #     train       training at 256 pixels for four fifths of the plan, then at 512 pixels, from the
 #                 newest checkpoint in the work folder, else from WEIGHTS
-#     export      mean of the last checkpoints as WORK_FOLDER/upocr_nano.safetensors
+#     export      mean of the last checkpoints as WORK_FOLDER/upocr_nano.safetensors; by itself also
+#                 beside a running copy
 #
 # Without a stage materials, train and export run. Training starts as soon as the first shard is
 # there; the other shards are synthesized beside it, and training then restarts once with all of
@@ -40,7 +41,10 @@
 #     LARGE_SEED (1010)             seed of the images of 1,024 pixels for the second part
 #     LARGE_SAMPLES (360)           their number
 #     HOURS ()                      wall-clock limit; without it training runs to the end of the plan
-#     EPOCHS, LARGE_EPOCHS (1600, 120)   the plan: epochs of EPOCH_STEPS at 256 and at 512 pixels
+#     EPOCHS, LARGE_EPOCHS (900, 60)   the plan: epochs of EPOCH_STEPS at 256 and at 512 pixels; 20 hours
+#                                   on two cores that others use, too (1,400 and 360 steps per hour)
+#     DONE (0)                      epochs at 256 pixels that WEIGHTS have behind them: on a new machine
+#                                   the learning rate goes on from where it was. `export` prints it
 #     EPOCH_STEPS (25)              a checkpoint is written after every epoch
 #     LEARNING_RATE, LARGE_LEARNING_RATE (6e-4, 2.5e-4)   peaks; both parts decay to 1e-5
 #     PROCESSES (cores, GPUs)       training processes
@@ -92,11 +96,13 @@ SHARD_SAMPLES=${SHARD_SAMPLES:-500}
 LARGE_SEED=${LARGE_SEED:-1010}
 LARGE_SAMPLES=${LARGE_SAMPLES:-360}
 HOURS=${HOURS:-}
-EPOCHS=${EPOCHS:-1600}
-LARGE_EPOCHS=${LARGE_EPOCHS:-120}
+EPOCHS=${EPOCHS:-900}
+LARGE_EPOCHS=${LARGE_EPOCHS:-60}
+DONE=${DONE:-0}
 EPOCH_STEPS=${EPOCH_STEPS:-25}
 LEARNING_RATE=${LEARNING_RATE:-6e-4}
 LARGE_LEARNING_RATE=${LARGE_LEARNING_RATE:-2.5e-4}
+readonly REMAINING=$((EPOCHS - DONE))
 COMPILE=${COMPILE:-true}
 EXPORT_CHECKPOINTS=${EXPORT_CHECKPOINTS:-10}
 GPUS=$(nvidia-smi --list-gpus 2>/dev/null | wc -l || true)
@@ -112,9 +118,9 @@ BATCH=${BATCH:-$((GPUS > 0 ? 16 : 1))}
 # crops with foliage, railings and tiles, which the network must learn to leave alone.
 synthesize() { # synthesize OUTPUT_DIR SEED SAMPLES SIZE
   cd "$CODE"
-  exec setsid "$PYTHON" -m datasets.prepare.synthesize --output_dir "$1" --overwrite true \
+  exec setsid "$PYTHON" -m synthesis.synthesize --output_dir "$1" --overwrite true \
     --seed "$2" --num_train "$3" --num_test 0 --size "$4" \
-    --pages 0.15 --decoys 0.5 --honest 0.6 --developed 0.75 --avoid_text false \
+    --pages 0.15 --distractors 0.5 --untampered 0.6 --postprocessed 0.75 --avoid_text false \
     --backgrounds "$MATERIALS/backgrounds" --test_backgrounds "$MATERIALS/backgrounds" \
     --fonts "$MATERIALS/fonts" --workers "$((GPUS > 0 ? $(nproc) : 0))"
 }
@@ -138,7 +144,7 @@ main_py() { # main_py OUTPUT_DIR OPTION...; resumes from the last checkpoint in 
 export_mean() { # export_mean OUTPUT CHECKPOINT...
   local output=$1
   shift
-  (cd "$CODE" && "$PYTHON" -m utils.export "$@" "$output" --dtype float16 --image_size 512)
+  (cd "$CODE" && "$PYTHON" -m tools.export "$@" "$output" --dtype float16 --image_size 512)
 }
 
 # --- Materials ------------------------------------------------------------------------------------
@@ -153,16 +159,26 @@ unpack() { # unpack FOLDER PACKAGE...: every package into a folder of its name
   [[ ${#missing[@]} -gt 0 ]] || return 0
   # Refreshing the package lists needs root; without it those of the system are used.
   apt-get update -qq || echo "apt-get update failed: using the package lists as they are" >&2
+  download "${missing[@]}"
   for package in "${missing[@]}"; do
-    (cd "$MATERIALS/debs" && apt-get download -qq "$package") || {
-      echo "$package is not available here, left out" >&2
-      continue
-    }
+    compgen -G "$MATERIALS/debs/${package}_*.deb" >/dev/null || continue
     rm -rf "$folder/$package.new"
     dpkg -x "$MATERIALS/debs/${package}"_*.deb "$folder/$package.new"
     mv "$folder/$package.new" "$folder/$package"
     rm "$MATERIALS/debs/${package}"_*.deb
   done
+}
+
+download() { # download PACKAGE...: into debs; all at once, or one by one where some are unknown
+  local package
+  cd "$MATERIALS/debs"
+  if ! apt-get download -qq -o APT::Sandbox::User=root "$@" 2>/dev/null; then
+    for package in "$@"; do
+      apt-get download -qq -o APT::Sandbox::User=root "$package" ||
+        echo "$package is not available here, left out" >&2
+    done
+  fi
+  cd - >/dev/null
 }
 
 add_photographs() { # the folders of PHOTOGRAPHS without the files of HELD_OUT
@@ -246,9 +262,11 @@ write_configs() { # data configurations for both sizes, from those of the checko
 }
 
 fast_part() {
-  local configs=$WORK/data_configs
-  START=$WEIGHTS main_py "$WORK/run_256" --pix2pix_size 256 --epochs "$EPOCHS" --seed 9 \
-    --lr "$LEARNING_RATE" --warmup_epochs 12 --warmup_min_lr 1e-4 --save_interval 40 \
+  local configs=$WORK/data_configs peak
+  # The learning rate falls in a straight line, so what remains of it is a shorter line.
+  peak=$(awk "BEGIN { print $LEARNING_RATE * $REMAINING / $EPOCHS }")
+  START=$WEIGHTS main_py "$WORK/run_256" --pix2pix_size 256 --epochs "$REMAINING" \
+    --seed "$((9 + DONE))" --lr "$peak" --warmup_epochs 12 --warmup_min_lr 1e-4 --save_interval 40 \
     --data_cfg_paths "$configs/removal.yaml" "$configs/removal.yaml" "$configs/detection.yaml" \
     "$configs/segmentation.yaml"
 }
@@ -285,7 +303,7 @@ train() {
   first=${seeds[0]}
   shard "$first" "$first" "$SHARD_SAMPLES" 512
   merge synthetic "$SMALL"
-  if ! finished run_256 "$EPOCHS"; then
+  if ! finished run_256 "$REMAINING"; then
     fast_part &
     remember $!
     small_shards
@@ -316,6 +334,7 @@ export_weights() {
     tail -n "$EXPORT_CHECKPOINTS")
   [[ ${#checkpoints[@]} -gt 0 ]] || checkpoints=("$folder/checkpoint_last.pth")
   export_mean "$WORK/upocr_nano.safetensors" "${checkpoints[@]}"
+  echo "to go on elsewhere with these weights: DONE=$((DONE + $(wc -l <"$WORK/run_256/log.txt")))"
 }
 
 # --- Start ----------------------------------------------------------------------------------------
@@ -333,12 +352,16 @@ lock() { # one copy per work folder; processes below inherit the lock
   }
 }
 
-signal_running() { # signal_running SIGNAL: to the running copy and everything below it
-  local tree=() level
-  if flock --nonblock "$WORK/.lock" true; then
+require_running() {
+  if [[ ! -e $WORK/script.pid ]] || flock --nonblock "$WORK/.lock" true; then
     echo "$WORK: nothing is running there" >&2
     exit 2
   fi
+}
+
+signal_running() { # signal_running SIGNAL: to the running copy and everything below it
+  local tree=() level
+  require_running
   mapfile -t level <"$WORK/script.pid"
   while [[ ${#level[@]} -gt 0 ]]; do
     tree+=("${level[@]}")
@@ -374,12 +397,18 @@ main() {
   [[ $# -gt 0 ]] || set -- materials train export
 
   case $1 in
-    pause) signal_running STOP && exit ;;
-    continue) signal_running CONT && exit ;;
-    stop) kill -TERM "$(cat "$WORK/script.pid")" && exit ;;
+    pause) signal_running STOP ;;
+    continue) signal_running CONT ;;
+    stop) require_running && kill -TERM "$(cat "$WORK/script.pid")" ;;
   esac
-  lock
+  [[ $1 != @(pause|continue|stop) ]] || exit 0
+
   yield_to_others
+  if [[ $* == export ]]; then # only reads, so it may run beside a training
+    export_weights
+    exit
+  fi
+  lock
   export TORCHINDUCTOR_CACHE_DIR=$WORK/compiled # compiled code survives a restart
   echo $$ >"$WORK/script.pid"
   training='' synthesis='' deadline=''

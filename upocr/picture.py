@@ -1,4 +1,4 @@
-"""A user's picture with everything its file carries: depth, alpha, profile, pages."""
+"""A user's picture with everything that its file carries: depth, alpha, profile, pages."""
 
 import contextlib
 import struct
@@ -7,11 +7,12 @@ from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from io import BytesIO
 from pathlib import Path
+from typing import Any
 
 import cv2
 import numpy as np
 import tifffile
-from PIL import Image, ImageCms, UnidentifiedImageError
+from PIL import Image, ImageCms, TiffImagePlugin, UnidentifiedImageError
 
 from upocr.tiling import row_bands
 from utils.files import atomic_path
@@ -19,9 +20,9 @@ from utils.files import atomic_path
 SUFFIXES = (".jpg", ".jpeg", ".png", ".webp", ".tif", ".tiff", ".bmp", ".gif", ".ppm", ".pgm")
 SAME = {"JPEG": "jpg", "MPO": "jpg", "PNG": "png", "WEBP": "webp", "TIFF": "tif"}
 MAX_PIXELS = 200_000_000
-ORIENTATION = 0x0112  # tag of EXIF
-BITS_PER_SAMPLE = 258  # tag of TIFF
-# EXIF orientation -> (transposed, flipped rows, flipped columns), applied in this order.
+ORIENTATION = 0x0112  # EXIF tag
+BITS_PER_SAMPLE = 258  # TIFF tag
+# EXIF orientation -> (transpose, flip rows, flip columns), applied in this order.
 TURNS = {
     2: (False, False, True),
     3: (False, True, True),
@@ -33,17 +34,21 @@ TURNS = {
 }
 
 
+class PictureError(ValueError):
+    """A picture that cannot be used; the message names the file."""
+
+
 @dataclass
 class Picture:
-    """Pixels as they are shown, upright, and what a faithful copy of the file needs.
+    """Upright pixels and what a faithful copy of the file needs.
 
     Args:
-        name: of the files that are written for it, without a suffix.
+        name: of the files written for it, without suffix.
         values: (H, W) grey, (H, W, 3) RGB or (H, W, 4) CMYK, uint8 or uint16.
         alpha: (H, W) of the same type, or None.
-        bilevel: the file knows black and white only.
+        bilevel: whether the file holds black and white only.
         icc_profile: of `values`.
-        format: of the file as Pillow names it; "" for a picture that comes from memory.
+        format: of the file by its name in Pillow; "" for a picture from memory.
         notes: what could not be kept, one line each.
     """
 
@@ -58,7 +63,7 @@ class Picture:
     @property
     def size(self) -> tuple[int, int]:
         """Height and width in pixels."""
-        return self.values.shape[:2]
+        return self.values.shape[0], self.values.shape[1]
 
     @property
     def is_cmyk(self) -> bool:
@@ -71,34 +76,25 @@ class Picture:
             return self.values
         seen = np.empty((*self.size, 3), self.values.dtype)
         for rows in row_bands(len(seen)):
-            seen[rows] = _rgb_band(self, rows)
+            seen[rows] = self._rgb_band(rows)
         return seen
 
-
-def _rgb_band(picture: Picture, rows: slice) -> np.ndarray:
-    values = picture.values[rows]
-    if picture.is_cmyk:
-        return cmyk_to_rgb(values, picture.icc_profile)
-    if values.ndim == 2:
-        values = np.repeat(values[:, :, None], 3, axis=2)
-    if picture.alpha is None:
-        return values
-    white = np.iinfo(values.dtype).max
-    share = picture.alpha[rows, :, None].astype(np.float32) / white
-    return np.rint(white + share * (values - np.float32(white))).astype(values.dtype)
-
-
-def cmyk_to_rgb(values: np.ndarray, icc_profile: bytes | None) -> np.ndarray:
-    """(H, W, 4) CMYK -> (H, W, 3) sRGB, through the profile where there is a usable one."""
-    return _through_profile(Image.fromarray(values, mode="CMYK"), "RGB", icc_profile)
+    def _rgb_band(self, rows: slice) -> np.ndarray:
+        values = self.values[rows]
+        if self.is_cmyk:
+            return convert_inks(values, "RGB", self.icc_profile)
+        if values.ndim == 2:
+            values = np.repeat(values[:, :, None], 3, axis=2)
+        if self.alpha is None:
+            return values
+        white = np.float32(np.iinfo(values.dtype).max)
+        share = self.alpha[rows, :, None].astype(np.float32) / white
+        return np.rint(white + share * (values - white)).astype(values.dtype)
 
 
-def rgb_to_cmyk(values: np.ndarray, icc_profile: bytes | None) -> np.ndarray:
-    """(H, W, 3) sRGB -> (H, W, 4) CMYK, the inverse of `cmyk_to_rgb` as far as inks allow."""
-    return _through_profile(Image.fromarray(values), "CMYK", icc_profile)
-
-
-def _through_profile(image: Image.Image, mode: str, icc_profile: bytes | None) -> np.ndarray:
+def convert_inks(values: np.ndarray, mode: str, icc_profile: bytes | None) -> np.ndarray:
+    """(H, W, 4) CMYK -> (H, W, 3) sRGB or back, to `mode`, through the CMYK profile if usable."""
+    image = Image.fromarray(values, mode="CMYK" if mode == "RGB" else "RGB")
     if icc_profile:
         with contextlib.suppress(ImageCms.PyCMSError, OSError):
             inks = ImageCms.ImageCmsProfile(BytesIO(icc_profile))
@@ -109,43 +105,28 @@ def _through_profile(image: Image.Image, mode: str, icc_profile: bytes | None) -
 
 
 def from_rgb(picture: Picture, rgb: np.ndarray) -> np.ndarray:
-    """(h, W, 3) RGB in the depth of the picture -> its own kind of pixels."""
+    """(h, W, 3) RGB in the depth of the picture -> grey, RGB or CMYK like the picture."""
     if picture.is_cmyk:
-        return rgb_to_cmyk(rgb, picture.icc_profile)
+        return convert_inks(rgb, "CMYK", picture.icc_profile)
     if picture.values.ndim == 3:
         return rgb
     grey = rgb.astype(np.float32) @ np.array([0.299, 0.587, 0.114], np.float32)  # Rec. 601
     return np.rint(grey).astype(rgb.dtype)
 
 
-def blend(picture: Picture, painted: np.ndarray, weight: np.ndarray) -> Picture:
-    """Put `painted` over the picture: where `weight` is 0 every value stays what it is.
-
-    painted: (H, W, 3) RGB in the depth of the picture; weight: (H, W) uint8, 255: all new.
-    """
-    values = np.empty_like(picture.values)
-    for rows in row_bands(len(values)):
-        old = picture.values[rows].astype(np.float32)
-        new = from_rgb(picture, painted[rows])
-        share = weight[rows].astype(np.float32) / 255
-        share = share if old.ndim == 2 else share[:, :, None]
-        values[rows] = np.rint(old + share * (new - old))
-    if picture.bilevel:
-        values = np.where(values < 128, 0, 255).astype(np.uint8)
-    return replace(picture, values=values)
-
-
-def as_picture(image: "Picture | Image.Image | np.ndarray | str | Path", **options) -> Picture:
+def as_picture(
+    image: Picture | Image.Image | np.ndarray | str | Path, max_pixels: int = MAX_PIXELS
+) -> Picture:
     """A picture from a path (its first page), a Pillow image or an RGB array (H, W, 3) uint8.
 
-    `options` as `read_pages` takes them. Raises ValueError for anything else.
+    Raises ValueError for anything else, and as `read_pages`.
     """
     if isinstance(image, Picture):
         return image
     if isinstance(image, str | Path):
-        return next(read_pages(image, **options))
+        return next(read_pages(image, max_pixels))
     if isinstance(image, Image.Image):
-        return _from_pillow(image, "image")
+        return _from_pillow(image, "image", "image")
     if not isinstance(image, np.ndarray):
         raise ValueError(f"an image is a path, a Pillow image or an array, not {type(image)}")
     if image.dtype != np.uint8 or image.shape[2:] != (3,) or not image.size:
@@ -156,8 +137,8 @@ def as_picture(image: "Picture | Image.Image | np.ndarray | str | Path", **optio
 def read_pages(path: str | Path, max_pixels: int = MAX_PIXELS) -> Iterator[Picture]:
     """Read a file: every page of a TIFF, the first frame of an animation, upright.
 
-    Raises ValueError with the path for a file that is missing, damaged, no image, or of more than
-    `max_pixels` pixels.
+    Raises ValueError with the path for a file that is missing, damaged, not an image, or of more
+    than `max_pixels` pixels.
     """
     path = Path(path)
     try:
@@ -168,23 +149,19 @@ def read_pages(path: str | Path, max_pixels: int = MAX_PIXELS) -> Iterator[Pictu
     except IsADirectoryError:
         raise ValueError(f"{path}: is a folder, not an image") from None
     except UnidentifiedImageError:
-        empty, unknown = path.stat().st_size == 0, "not an image of a kind that can be read"
-        raise ValueError(f"{path}: {'is empty' if empty else unknown}") from None
+        reason = "not an image of a readable kind" if path.stat().st_size else "is empty"
+        raise ValueError(f"{path}: {reason}") from None
     except PictureError:
         raise
-    except Exception as error:  # decoders meet damage with whatever they stumble over
+    except Exception as error:  # decoders raise anything on damaged files
         text = str(getattr(error, "strerror", None) or error)
         reason = " ".join(text.split()) or type(error).__name__
         raise ValueError(f"{path}: cannot read this image ({reason})") from None
 
 
-class PictureError(ValueError):
-    """A picture that cannot be used; the message names the file."""
-
-
 @contextlib.contextmanager
 def _without_pillow_limit() -> Iterator[None]:
-    """Pillow's limit is one for the whole process; ours is checked before pixels are decoded."""
+    """Pillow's limit is global; ours is checked before pixels are decoded."""
     limit, Image.MAX_IMAGE_PIXELS = Image.MAX_IMAGE_PIXELS, None
     try:
         yield
@@ -195,108 +172,104 @@ def _without_pillow_limit() -> Iterator[None]:
 def _pages(path: Path, image: Image.Image, max_pixels: int) -> Iterator[Picture]:
     frames = getattr(image, "n_frames", 1)
     pages = frames if image.format == "TIFF" else 1
-    notes = () if pages == frames else (f"animation of {frames} frames: the first one is used",)
-    if image.format == "MPO":  # a camera's JPEG with a preview beside it
-        notes = ()
+    notes: tuple[str, ...] = ()
+    if frames > pages and image.format != "MPO":  # a camera's JPEG with a preview
+        notes = (f"animation of {frames} frames: the first one is used",)
     for page in range(pages):
         image.seek(page)
-        _check_size(path, image, max_pixels)
+        width, height = image.size
+        if width * height > max_pixels:
+            raise PictureError(
+                f"{path}: {width} x {height} pixels are more than the limit of {max_pixels}, "
+                "see --max_pixels"
+            )
         name = path.stem if pages == 1 else f"{path.stem}.page{page + 1}"
-        deep = _depth(path, image) == 16
-        if deep and (image.format == "TIFF" or not image.mode.startswith("I;16")):
+        is_deep = _depth(path, image) == 16
+        if is_deep and (image.format == "TIFF" or not image.mode.startswith("I;16")):
             picture = _read_deep(path, image, page, name)
         else:
             image.load()
             picture = _from_pillow(image, name, path)
-        yield replace(picture, format=image.format, notes=notes)
-
-
-def _check_size(path: Path, image: Image.Image, max_pixels: int) -> None:
-    width, height = image.size
-    if width * height > max_pixels:
-        raise PictureError(
-            f"{path}: {width} x {height} pixels are more than the limit of {max_pixels}, "
-            "see --max_pixels"
-        )
+        yield replace(picture, format=image.format or "", notes=notes)
 
 
 def _depth(path: Path, image: Image.Image) -> int:
-    """Bits of a channel in the file, which Pillow hides for colour."""
+    """Bits per channel in the file, which Pillow hides for colour."""
     if image.format == "PNG":
         with path.open("rb") as file:
             return file.read(25)[24]
-    if image.format == "TIFF":
+    if isinstance(image, TiffImagePlugin.TiffImageFile):
         return max(image.tag_v2.get(BITS_PER_SAMPLE, (8,)))
     return 8
 
 
 def _read_deep(path: Path, image: Image.Image, page: int, name: str) -> Picture:
-    """16-bit colour, which Pillow would cut to 8 bits."""
+    """16-bit pixels, which Pillow would reduce to 8 bits."""
     orientation = image.getexif().get(ORIENTATION, 1)
     if image.format == "TIFF":
         array, is_upright = _deep_tiff(path, page)
         orientation = 1 if is_upright else orientation
     else:
-        array = cv2.imdecode(np.fromfile(path, np.uint8), cv2.IMREAD_UNCHANGED)
-        if array is None:
-            raise PictureError(f"{path}: cannot read this image (16-bit pixels are damaged)")
-        order = {1: [0], 2: [0], 3: [2, 1, 0], 4: [2, 1, 0, 3]}  # OpenCV has BGR and BGRA
-        array = np.atleast_3d(array)
-        array = array[:, :, order[array.shape[2]]]
+        content = np.fromfile(path, np.uint8)
+        array = _from_opencv(cv2.imdecode(content, cv2.IMREAD_UNCHANGED), path)
         array = array[:, :, [0, 3]] if image.mode == "LA" else array
-    array = upright(array, orientation)
-    values = np.ascontiguousarray(array[:, :, 0] if array.shape[2] < 3 else array[:, :, :3])
-    alpha = np.ascontiguousarray(array[:, :, -1]) if array.shape[2] in (2, 4) else None
-    return Picture(name, values, alpha, icc_profile=image.info.get("icc_profile"))
+    return _picture(name, array, orientation, image)
 
 
 def _deep_tiff(path: Path, page: int) -> tuple[np.ndarray, bool]:
     """(H, W, C) grey, RGB or RGBA, and whether it is upright already."""
     with tifffile.TiffFile(path) as file:
-        tags = file.pages[page]
+        tags = file.pages[page].aspage()
         kinds = (tifffile.PHOTOMETRIC.MINISBLACK, tifffile.PHOTOMETRIC.RGB)
         if tags.dtype != np.uint16 or tags.photometric not in kinds:
             raise PictureError(f"{path}: {tags.dtype} pixels of this kind are not supported")
         by_channel = tags.axes == "SYX"
-        # OpenCV knows LZW, but mistakes pixels that are stored channel by channel.
+        # OpenCV decodes LZW and applies the orientation, but misreads separate planes.
         if tags.compression == tifffile.COMPRESSION.LZW and not by_channel:
-            return _deep_lzw_tiff(path, page), True
+            content, pages = np.fromfile(path, np.uint8), (page, page + 1)
+            found = cv2.imdecodemulti(content, cv2.IMREAD_UNCHANGED, range=pages)[1]
+            return _from_opencv(found[0] if found else None, path), True
         array = tags.asarray()
-    return np.atleast_3d(array.transpose(1, 2, 0) if by_channel else array), False
+    return array.transpose(1, 2, 0) if by_channel else array, False
 
 
-def _deep_lzw_tiff(path: Path, page: int) -> np.ndarray:
-    content = np.fromfile(path, np.uint8)
-    done, found = cv2.imdecodemulti(content, cv2.IMREAD_UNCHANGED, range=(page, page + 1))
-    if not done or found[0].dtype != np.uint16:
+def _from_opencv(array: np.ndarray | None, path: Path) -> np.ndarray:
+    """16-bit pixels of OpenCV, grey, BGR or BGRA -> (H, W, C) grey, RGB or RGBA."""
+    if array is None or array.dtype != np.uint16:
         raise PictureError(f"{path}: cannot read this image (16-bit pixels are damaged)")
-    array = np.atleast_3d(found[0])
-    return array if array.shape[2] == 1 else array[:, :, [2, 1, 0, 3][: array.shape[2]]]
+    array = np.atleast_3d(array)
+    return array if array.shape[2] < 3 else array[:, :, [2, 1, 0, 3][: array.shape[2]]]
 
 
-def _from_pillow(image: Image.Image, name: str, path: Path | str = "image") -> Picture:
+def _from_pillow(image: Image.Image, name: str, path: Path | str) -> Picture:
     orientation = image.getexif().get(ORIENTATION, 1)
-    icc_profile = image.info.get("icc_profile")
     if image.mode in ("F", "I", "LAB"):
         raise PictureError(f"{path}: pixels of mode {image.mode!r} are not supported")
     if image.mode.startswith("I;16"):
-        values = np.array(image).astype(np.uint16)
-        return Picture(name, upright(values, orientation), icc_profile=icc_profile)
-    bilevel = image.mode == "1"
-    transparent = image.has_transparency_data
-    grey = image.mode in ("1", "L", "LA", "La")
-    kinds = {(True, True): "LA", (True, False): "L", (False, True): "RGBA", (False, False): "RGB"}
-    mode = "CMYK" if image.mode == "CMYK" else kinds[grey, transparent]
-    array = upright(np.array(image.convert(mode)), orientation)
-    alpha = None
-    if transparent and mode != "CMYK":
-        alpha = np.ascontiguousarray(array[:, :, -1])
-        array = array[:, :, 0] if grey else array[:, :, :3]
-    return Picture(name, np.ascontiguousarray(array), alpha, bilevel, icc_profile)
+        return _picture(name, np.array(image).astype(np.uint16), orientation, image)
+    if image.mode == "CMYK":
+        values = upright(np.array(image), orientation)
+        return Picture(name, values, icc_profile=image.info.get("icc_profile"))
+    grey = "L" if image.mode in ("1", "L", "LA", "La") else "RGB"
+    mode = grey + "A" * image.has_transparency_data
+    return _picture(name, np.array(image.convert(mode)), orientation, image)
+
+
+def _picture(name: str, array: np.ndarray, orientation: int, image: Image.Image) -> Picture:
+    """From pixels as stored, (H, W) or (H, W, C): grey or RGB, with or without alpha."""
+    array = np.atleast_3d(upright(array, orientation))
+    channels = array.shape[2]
+    return Picture(
+        name,
+        np.ascontiguousarray(array[:, :, 0] if channels < 3 else array[:, :, :3]),
+        np.ascontiguousarray(array[:, :, -1]) if channels in (2, 4) else None,
+        image.mode == "1",
+        image.info.get("icc_profile"),
+    )
 
 
 def upright(array: np.ndarray, orientation: int) -> np.ndarray:
-    """Turn (H, W) or (H, W, C) as stored into how an EXIF orientation (1 to 8) wants it shown."""
+    """Turn (H, W) or (H, W, C) as stored so that an EXIF orientation (1 to 8) shows upright."""
     transposed, rows, columns = TURNS.get(orientation, (False, False, False))
     turned = array.swapaxes(0, 1) if transposed else array
     turned = turned[::-1] if rows else turned
@@ -304,15 +277,15 @@ def upright(array: np.ndarray, orientation: int) -> np.ndarray:
 
 
 def output_suffix(picture: Picture, kind: str) -> str:
-    """Suffix for `--format`: png, jpg, webp, or same; png where we do not write the same."""
+    """Suffix for png, jpg, webp or same; png instead of formats that are not written."""
     return SAME.get(picture.format, "png") if kind == "same" else kind
 
 
 def write_pictures(pictures: list[Picture], path: Path) -> None:
-    """Write one picture, or the pages of a TIFF, in the format that the suffix names.
+    """Write one picture, or the pages of a TIFF, in the format of the suffix.
 
-    The file appears complete or not at all. JPEG has no alpha and shows white in its place; PNG
-    and WebP have no CMYK; only PNG and TIFF have 16 bits.
+    The file appears complete or not at all. JPEG replaces alpha by white; PNG and WebP have no
+    CMYK; only PNG and TIFF have 16 bits.
     """
     suffix = path.suffix[1:]
     with atomic_path(path) as temporary:
@@ -321,54 +294,48 @@ def write_pictures(pictures: list[Picture], path: Path) -> None:
         elif pictures[0].values.dtype == np.uint16 and suffix == "png":
             temporary.write_bytes(_deep_png(pictures[0]))
         else:
-            _write_pillow(pictures[0], temporary, suffix)
+            _write_pillow(to_8_bit(pictures[0]), temporary, suffix)
 
 
 def _write_pillow(picture: Picture, path: Path, suffix: str) -> None:
-    picture = to_8_bit(picture)
-    options: dict = {"format": {"jpg": "JPEG"}.get(suffix, suffix.upper())}
+    options: dict[str, Any] = {"format": {"jpg": "JPEG"}.get(suffix, suffix.upper())}
     if suffix == "jpg":
         options |= {"quality": 95, "subsampling": 0}
-        picture = replace(picture, alpha=None, values=_on_white(picture))
+        if picture.alpha is not None:
+            seen = picture.rgb()
+            values = seen if picture.values.ndim == 3 else np.ascontiguousarray(seen[:, :, 0])
+            picture = replace(picture, values=values, alpha=None)
     elif picture.is_cmyk:
         picture = replace(picture, values=picture.rgb(), icc_profile=None)
     if suffix == "webp":
         options |= {"lossless": True, "exact": True}
-    values = picture.values
-    if picture.alpha is not None:
-        values = np.dstack([values, picture.alpha])
-    mode = {2: "L", 3: {2: "LA", 3: "RGB", 4: "CMYK" if picture.is_cmyk else "RGBA"}}[values.ndim]
-    mode = mode if isinstance(mode, str) else mode[values.shape[2]]
-    image = Image.fromarray(values, mode=mode)
+    image = Image.fromarray(_with_alpha(picture), mode="CMYK" if picture.is_cmyk else None)
     if picture.bilevel and suffix == "png":
         image = image.convert("1", dither=Image.Dither.NONE)
     image.save(path, icc_profile=picture.icc_profile, **options)
 
 
+def _with_alpha(picture: Picture) -> np.ndarray:
+    """The values, with alpha as their last channel."""
+    values, alpha = picture.values, picture.alpha
+    return values if alpha is None else np.dstack([values, alpha])
+
+
 def to_8_bit(picture: Picture) -> Picture:
-    """The picture itself, or with its 16 bits rounded down to 8."""
+    """The picture with its 16 bits rounded down to 8."""
     if picture.values.dtype == np.uint8:
         return picture
     alpha = None if picture.alpha is None else (picture.alpha // 257).astype(np.uint8)
     return replace(picture, values=(picture.values // 257).astype(np.uint8), alpha=alpha)
 
 
-def _on_white(picture: Picture) -> np.ndarray:
-    if picture.alpha is None:
-        return picture.values
-    seen = picture.rgb()
-    return seen if picture.values.ndim == 3 else np.ascontiguousarray(seen[:, :, 0])
-
-
 def _deep_png(picture: Picture) -> bytes:
-    """16-bit PNG by OpenCV, with the profile put in: Pillow writes 8-bit colour only."""
-    values = picture.values
-    if values.ndim == 2 and picture.alpha is not None:
-        values = np.repeat(values[:, :, None], 3, axis=2)  # OpenCV has no grey with alpha
+    """16-bit PNG by OpenCV, with the profile inserted: Pillow writes colour with 8 bits only."""
+    if picture.values.ndim == 2 and picture.alpha is not None:  # OpenCV has no grey with alpha
+        picture = replace(picture, values=np.repeat(picture.values[:, :, None], 3, axis=2))
+    values = _with_alpha(picture)
     if values.ndim == 3:
-        values = values[:, :, ::-1]
-        if picture.alpha is not None:
-            values = np.dstack([values, picture.alpha])
+        values = values[:, :, [2, 1, 0, 3][: values.shape[2]]]
     content = cv2.imencode(".png", np.ascontiguousarray(values))[1].tobytes()
     if not picture.icc_profile:
         return content
@@ -381,14 +348,10 @@ def _deep_png(picture: Picture) -> bytes:
 def _write_tiff(pictures: list[Picture], path: Path) -> None:
     with tifffile.TiffWriter(path) as file:
         for picture in pictures:
-            values = picture.values
-            if picture.alpha is not None:
-                values = np.dstack([values, picture.alpha])
-            if picture.bilevel:
-                values = values > 0
+            values = _with_alpha(picture)
             photometric = "separated" if picture.is_cmyk else "rgb"
             file.write(
-                values,
+                values > 0 if picture.bilevel else values,
                 photometric=photometric if picture.values.ndim == 3 else "minisblack",
                 extrasamples=None if picture.alpha is None else ["unassalpha"],
                 compression=None if picture.bilevel else "zlib",

@@ -1,11 +1,11 @@
 """From maps of pixels to regions of text: boxes, polygons, scores."""
 
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass
+from typing import Any
 
 import cv2
 import numpy as np
-
-CLASSES = ("background", "real", "tampered")  # channels red, green, blue of the network
 
 
 @dataclass
@@ -13,11 +13,11 @@ class Region:
     """A connected group of pixels of one class.
 
     Args:
-        label: `real` or `tampered`.
+        label: name of the class, such as `genuine` or `tampered`.
         box: x1, y1, x2, y2 in pixels, the last two exclusive.
-        polygon: outline, (x, y) pairs of pixels.
-        score: mean certainty of its pixels, 0-1.
-        area: number of its pixels.
+        polygon: outline as (x, y) pairs of pixels.
+        score: mean score of the pixels, 0-1.
+        area: number of pixels.
     """
 
     label: str
@@ -26,24 +26,32 @@ class Region:
     score: float
     area: int
 
-    def as_dict(self) -> dict:
-        """For JSON; the label is called `class` there."""
+    def as_dict(self) -> dict[str, Any]:
+        """Fields for JSON, where the label is called `class`."""
         fields = asdict(self)
         return {"class": fields.pop("label"), **fields}
 
 
-def find_regions(classes: np.ndarray, scores: np.ndarray, min_area: int) -> list[Region]:
-    """Regions of text of at least `min_area` pixels, in reading order of their corners.
+def find_regions(
+    classes: np.ndarray, scores: np.ndarray, names: Sequence[str], min_area: int
+) -> list[Region]:
+    """Regions of all classes but the first, in reading order of their corners.
 
-    classes: (H, W) uint8, see `CLASSES`; scores: (H, W) uint8, 255 is certain.
+    Args:
+        classes: (H, W) uint8, indices of `names`.
+        scores: (H, W) uint8, 255 is certain.
+        names: of the classes.
+        min_area: smaller regions are left out, in pixels.
     """
     found = []
-    for index in (1, 2):
+    for index, name in enumerate(names):
+        if index == 0:
+            continue
         mask = (classes == index).astype(np.uint8)
         count, labels, stats, _ = cv2.connectedComponentsWithStats(mask, connectivity=8)
         for number in range(1, count):
             if stats[number, cv2.CC_STAT_AREA] >= min_area:
-                found.append(_region(CLASSES[index], labels, number, stats[number], scores))
+                found.append(_region(name, labels, number, stats[number], scores))
     return sorted(found, key=lambda region: (region.box[1], region.box[0]))
 
 

@@ -1,177 +1,309 @@
-"""What the network found in a picture, one class a task, and the files it is kept in."""
+"""What a task found in a picture, and the files that keep it. New tasks register in `RESULTS`."""
 
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import cached_property
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import cv2
 import numpy as np
 
+from tasks import ERASED, TAMPERED_TEXT_DETECTION, TEXT_REMOVAL, TEXT_SEGMENTATION, Colour, Task
+from upocr.composite import blend, change_mask, difference
 from upocr.picture import Picture, output_suffix, write_pictures
-from upocr.regions import CLASSES, Region
-from utils.files import read_json, write_json
+from upocr.regions import Region, find_regions
+from utils.files import write_json
+from utils.registry import Registry
 
-RESULTS = "results.json"  # what `predict.py` found in every picture, beside the files
-EYE_SIDE = 1600  # longest side of an overlay, in pixels: for looking, not for measuring
-TINTS = np.array([[0, 0, 0], [0, 170, 60], [230, 30, 30]], np.uint8)  # background, real, tampered
+OVERLAY_SIDE = 1600  # longest side of an overlay in pixels: for looking, not for measuring
+MIN_AREA = 16  # pixels of the smallest region that is listed
 
-
-def read_results(path: Path) -> list[dict]:
-    """Records of `predict.py`, one an input; ValueError naming a file that is missing or other."""
-    records = read_json(path)
-    if not isinstance(records, list) or not all(map(_is_record, records)):
-        raise ValueError(f"{path}: not written by predict.py")
-    return records
+Writers = dict[str, Callable[[Path], None]]  # file name or its ending -> what writes the file
 
 
-def _is_record(record: Any) -> bool:
-    if not isinstance(record, dict) or not isinstance(record.get("input"), str):
-        return False
-    pages = record.get("pages")
-    return isinstance(pages, list) and all(
-        isinstance(page, dict) and {"page", "files"} <= set(page) for page in pages
-    )
+@dataclass(frozen=True)
+class Request:
+    """A task on a picture, and how its output becomes a result.
+
+    Args:
+        task: the task.
+        source: the picture.
+        rgb: (H, W, 3), its pixels as the network sees them.
+        composite: `segmentation` or `difference`.
+        allowed: (H, W) uint8, nonzero where text may be removed; None for everywhere.
+        threshold: of the classes; None for the default of the task.
+        min_area: smaller regions are not listed, in pixels.
+    """
+
+    task: Task
+    source: Picture
+    rgb: np.ndarray
+    composite: str
+    allowed: np.ndarray | None
+    threshold: float | None
+    min_area: int
 
 
 @dataclass
-class TextRemoval:
+class Result(ABC):
+    """What one task found.
+
+    Args:
+        source: the input.
+    """
+
+    source: Picture = field(repr=False)
+
+    @classmethod
+    @abstractmethod
+    def reduce(cls, request: Request, output: np.ndarray) -> tuple[np.ndarray, ...]:
+        """Output (rows, W, 3) float32 in [0, 1] -> what is kept of it, (rows, W, ...) each."""
+
+    @classmethod
+    @abstractmethod
+    def build(
+        cls, request: Request, kept: Sequence[np.ndarray], others: Mapping[str, "Result"]
+    ) -> "Result":
+        """The result from the arrays of `reduce`, (H, W, ...) each, and results of other tasks."""
+
+    @abstractmethod
+    def summary(self) -> dict[str, Any]:
+        """Figures for `results.json`."""
+
+    @abstractmethod
+    def writers(self, format: str, cutout: bool) -> Writers:
+        """The files by the endings of their names; arguments as of `save`."""
+
+    def files(self, format: str = "png", cutout: bool = False) -> Writers:
+        """The files that `save` writes, by their names."""
+        writers = self.writers(format, cutout)
+        return {f"{self.source.name}.{ending}": write for ending, write in writers.items()}
+
+    def save(self, folder: str | Path, format: str = "png", cutout: bool = False) -> list[Path]:
+        """Write all files and return their paths.
+
+        Args:
+            folder: created if missing.
+            format: of pictures without text: png, jpg, webp or same (as the input).
+            cutout: also write segmented text on a transparent ground.
+        """
+        files = self.files(format, cutout)
+        for name, write in files.items():
+            write(Path(folder) / name)
+        return [Path(folder) / name for name in files]
+
+
+RESULTS: Registry[type[Result]] = Registry("result type")
+
+
+@RESULTS.register(TEXT_REMOVAL.name)
+@dataclass
+class TextRemoval(Result):
     """A picture without its text.
 
     Args:
         picture: the result, with alpha, profile and depth of the input.
-        mask: (H, W) uint8, how much of each pixel is new; at 0 the input is untouched.
-        source: the input.
+        mask: (H, W) uint8, weight of the new pixels; where it is 0 the input is untouched.
     """
 
     picture: Picture
     mask: np.ndarray
-    source: Picture = field(repr=False)
 
     @property
     def image(self) -> np.ndarray:
         """(H, W, 3) RGB in the depth of the input, uint8 or uint16."""
         return self.picture.rgb()
 
-    def summary(self) -> dict:
-        """For `results.json`."""
-        return {"text_area": int((self.mask > 0).sum())}
+    @classmethod
+    def reduce(cls, request: Request, output: np.ndarray) -> tuple[np.ndarray, ...]:
+        dtype = request.rgb.dtype
+        return (np.rint(output * np.float32(np.iinfo(dtype).max)).astype(dtype),)
 
-    @staticmethod
-    def files(source: Picture, format: str = "png") -> list[str]:
-        """Names of the files that `save` writes."""
-        suffix = output_suffix(source, format)
-        return [f"{source.name}.removed.{suffix}", f"{source.name}.removed_overlay.png"]
+    @classmethod
+    def build(
+        cls, request: Request, kept: Sequence[np.ndarray], others: Mapping[str, Result]
+    ) -> "TextRemoval":
+        (painted,) = kept
+        if request.composite == "segmentation":
+            changed = cast(TextSegmentation, others[TEXT_SEGMENTATION.name]).mask
+        else:
+            changed = difference(request.rgb, painted)
+        mask = change_mask(changed, request.allowed)
+        return cls(request.source, blend(request.source, painted, mask), mask)
 
-    def save(self, folder: str | Path, format: str = "png") -> list[Path]:
-        """Write `NAME.removed.FORMAT` and an overlay; the paths. `format`: png, jpg, webp, same."""
-        image, overlay = (Path(folder) / name for name in self.files(self.source, format))
-        write_pictures([self.picture], image)
-        _write_overlay(overlay, self.source, (self.mask > 0).astype(np.uint8) * 2)
-        return [image, overlay]
+    def summary(self) -> dict[str, Any]:
+        return {"text_area": int(np.count_nonzero(self.mask))}
 
-
-@dataclass
-class TextSegmentation:
-    """Where the text is.
-
-    Args:
-        probability: (H, W) uint8, 255 is certainly text.
-        mask: (H, W) uint8, 255 text and 0 background.
-        source: the input.
-    """
-
-    probability: np.ndarray
-    mask: np.ndarray
-    source: Picture = field(repr=False)
-
-    def summary(self) -> dict:
-        """For `results.json`."""
-        text = self.mask > 0
-        score = float(self.probability[text].mean()) / 255 if text.any() else None
-        return {"text_area": int(text.sum()), "score": score and round(score, 4)}
-
-    @staticmethod
-    def files(source: Picture, cutout: bool = False) -> list[str]:
-        """Names of the files that `save` writes."""
-        kinds = ["probability", "mask", "mask_overlay"] + ["cutout"] * cutout
-        return [f"{source.name}.{kind}.png" for kind in kinds]
-
-    def save(self, folder: str | Path, cutout: bool = False) -> list[Path]:
-        """Write the maps, an overlay and with `cutout` the text on a clear ground; the paths."""
-        paths = [Path(folder) / name for name in self.files(self.source, cutout)]
-        _write_array(paths[0], self.probability)
-        _write_array(paths[1], self.mask)
-        _write_overlay(paths[2], self.source, (self.mask > 0).astype(np.uint8))
-        if cutout:
-            rgb = self.source.rgb()
-            alpha = self.mask.astype(rgb.dtype) * (np.iinfo(rgb.dtype).max // 255)
-            write_pictures([Picture("", rgb, alpha)], paths[3])
-        return paths
-
-
-@dataclass
-class TamperingDetection:
-    """Which text is genuine and which is tampered with.
-
-    Args:
-        classes: (H, W) uint8: 0 background, 1 real, 2 tampered.
-        scores: (H, W) uint8: certainty of the class, 255 is certain.
-        regions: connected text of one class.
-        source: the input.
-    """
-
-    classes: np.ndarray
-    scores: np.ndarray
-    regions: list[Region]
-    source: Picture = field(repr=False)
-
-    def summary(self) -> dict:
-        """For `results.json`."""
-        areas = {name: int((self.classes == i).sum()) for i, name in enumerate(CLASSES) if i}
-        best = max((r.score for r in self.regions if r.label == "tampered"), default=None)
+    def writers(self, format: str, cutout: bool) -> Writers:
+        """`removed.FORMAT` and an overlay."""
         return {
-            "text_area": sum(areas.values()),
-            "tampered_area": areas["tampered"],
-            "num_regions": len(self.regions),
-            "tampered_score": best,
+            f"removed.{output_suffix(self.source, format)}": lambda path: write_pictures(
+                [self.picture], path
+            ),
+            "removed_overlay.png": lambda path: write_overlay(
+                path, self.source, (self.mask > 0).astype(np.uint8), [None, ERASED]
+            ),
         }
 
-    @staticmethod
-    def files(source: Picture) -> list[str]:
-        """Names of the files that `save` writes."""
-        endings = ("classes.png", "classes_overlay.png", "regions.json")
-        return [f"{source.name}.{ending}" for ending in endings]
 
-    def save(self, folder: str | Path) -> list[Path]:
-        """Write the class map (red background, green real, blue tampered), an overlay, regions."""
-        classes, overlay, regions = (Path(folder) / name for name in self.files(self.source))
-        colours = 255 * np.eye(len(CLASSES), dtype=np.uint8)
-        _write_array(classes, colours[self.classes])
-        _write_overlay(overlay, self.source, self.classes)
+@dataclass
+class ClassMap(Result):
+    """A class for every pixel; serves any task with classes as it is.
+
+    Args:
+        task: names and colours of the classes.
+        classes: (H, W) uint8, numbers of classes.
+        scores: (H, W) uint8, 255 is certain, see `certainty`.
+        min_area: smaller regions are not listed, in pixels.
+    """
+
+    task: Task
+    classes: np.ndarray
+    scores: np.ndarray
+    min_area: int = MIN_AREA
+
+    @classmethod
+    def reduce(cls, request: Request, output: np.ndarray) -> tuple[np.ndarray, ...]:
+        scores = np.rint(certainty(request.task, output) * 255).astype(np.uint8)
+        return request.task.classes_of(output, request.threshold), scores
+
+    @classmethod
+    def build(
+        cls, request: Request, kept: Sequence[np.ndarray], others: Mapping[str, Result]
+    ) -> "ClassMap":
+        classes, scores = kept
+        return cls(request.source, request.task, classes, scores, request.min_area)
+
+    @cached_property
+    def regions(self) -> list[Region]:
+        """Connected pixels of one class, except the first class."""
+        names = [each.name for each in self.task.classes]
+        return find_regions(self.classes, self.scores, names, self.min_area)
+
+    def summary(self) -> dict[str, Any]:
+        """Pixels of every class but the first."""
+        return {
+            f"{each.name}_area": int(np.count_nonzero(self.classes == number))
+            for number, each in enumerate(self.task.classes)
+            if number
+        }
+
+    def writers(self, format: str, cutout: bool) -> Writers:
+        """`TASK.png` in the colours of the classes and an overlay."""
+        return {
+            f"{self.task.name}.png": self._write_classes,
+            f"{self.task.name}_overlay.png": self._write_overlay,
+        }
+
+    def _write_classes(self, path: Path) -> None:
+        write_array(path, self.task.class_picture(self.classes))
+
+    def _write_overlay(self, path: Path) -> None:
+        tints = [each.tint for each in self.task.classes]
+        write_overlay(path, self.source, self.classes, tints)
+
+
+def certainty(task: Task, output: np.ndarray) -> np.ndarray:
+    """Score of every pixel, (H, W, 3) -> (H, W) float32 in [0, 1].
+
+    Of two classes it is the probability of the second, which all channels share; of more, with a
+    channel each, the share of the strongest channel.
+    """
+    if len(task.classes) == 2:
+        return output.mean(axis=2)
+    return output.max(axis=2) / np.maximum(output.sum(axis=2), 1e-6)
+
+
+@RESULTS.register(TEXT_SEGMENTATION.name)
+@dataclass
+class TextSegmentation(ClassMap):
+    """Pixels of text."""
+
+    @property
+    def probability(self) -> np.ndarray:
+        """(H, W) uint8, 255 is certainly text."""
+        return self.scores
+
+    @property
+    def mask(self) -> np.ndarray:
+        """(H, W) uint8, 255 for text and 0 for background."""
+        return np.where(self.classes, np.uint8(255), np.uint8(0))
+
+    def summary(self) -> dict[str, Any]:
+        """Pixels of text and their mean probability, None without text."""
+        text = self.classes > 0
+        score = round(float(self.scores[text].mean()) / 255, 4) if text.any() else None
+        return super().summary() | {"score": score}
+
+    def writers(self, format: str, cutout: bool) -> Writers:
+        """`probability.png`, `mask.png`, an overlay, and if asked for `cutout.png`."""
+        writers: Writers = {
+            "probability.png": lambda path: write_array(path, self.probability),
+            "mask.png": lambda path: write_array(path, self.mask),
+            "mask_overlay.png": self._write_overlay,
+        }
+        return writers | ({"cutout.png": self._write_cutout} if cutout else {})
+
+    def _write_cutout(self, path: Path) -> None:
+        rgb = self.source.rgb()
+        alpha = self.mask.astype(rgb.dtype) * (np.iinfo(rgb.dtype).max // 255)
+        write_pictures([Picture("", rgb, alpha)], path)
+
+
+@RESULTS.register(TAMPERED_TEXT_DETECTION.name)
+@dataclass
+class TamperingDetection(ClassMap):
+    """Genuine text and tampered text."""
+
+    def summary(self) -> dict[str, Any]:
+        """Pixels of text by class, number of regions and best score of the tampered ones."""
+        areas = super().summary()
+        scores = [region.score for region in self.regions if region.label == "tampered"]
+        return areas | {
+            "text_area": sum(areas.values()),
+            "num_regions": len(self.regions),
+            "tampered_score": max(scores, default=None),
+        }
+
+    def writers(self, format: str, cutout: bool) -> Writers:
+        """`classes.png`, an overlay and `regions.json`."""
+        return {
+            "classes.png": self._write_classes,
+            "classes_overlay.png": self._write_overlay,
+            "regions.json": self._write_regions,
+        }
+
+    def _write_regions(self, path: Path) -> None:
         height, width = self.source.size
-        content = {"width": width, "height": height}
-        write_json(regions, content | {"regions": [r.as_dict() for r in self.regions]})
-        return [classes, overlay, regions]
+        regions = [region.as_dict() for region in self.regions]
+        write_json(path, {"width": width, "height": height, "regions": regions})
 
 
-def _write_array(path: Path, array: np.ndarray) -> None:
-    write_pictures([Picture(path.stem, array)], path)
+def write_array(path: Path, array: np.ndarray) -> None:
+    """Write (H, W) or (H, W, 3) uint8 or uint16 as PNG."""
+    write_pictures([Picture("", array)], path)
 
 
-def _write_overlay(path: Path, source: Picture, tint: np.ndarray) -> None:
-    """The input, at most `EYE_SIDE` pixels long, pale where `tint` is 0 and coloured elsewhere."""
+def write_overlay(
+    path: Path, source: Picture, classes: np.ndarray, tints: Sequence[Colour | None]
+) -> None:
+    """Write the input, pale, at most `OVERLAY_SIDE` pixels long, with tinted classes.
+
+    classes: (H, W) uint8, indices of `tints`; where they compete for a pixel, the highest wins.
+    """
     rgb = source.rgb()
-    scale = min(1, EYE_SIDE / max(source.size))
+    scale = min(1, OVERLAY_SIDE / max(source.size))
     size = [max(1, round(side * scale)) for side in source.size[::-1]]
     small = cv2.resize(rgb, size, interpolation=cv2.INTER_AREA)
     small = (small // 257).astype(np.uint8) if small.dtype == np.uint16 else small
-    # Shrinking by the strongest neighbour keeps thin strokes visible.
     reach = max(1, round(1 / scale))
-    tint = cv2.resize(
-        cv2.dilate(tint, np.ones((reach, reach), np.uint8)) if reach > 1 else tint,
-        size,
-        interpolation=cv2.INTER_NEAREST,
-    )
+    if reach > 1:  # keeps thin strokes visible
+        classes = cv2.dilate(classes, np.ones((reach, reach), np.uint8))
+    classes = cv2.resize(classes, size, interpolation=cv2.INTER_NEAREST)
+    colours = np.array([tint or (0, 0, 0) for tint in tints], np.uint8)
+    tinted = np.array([tint is not None for tint in tints])[classes]
     pale = (small // 2 + 100).astype(np.uint8)
-    marked = (small * 0.4 + TINTS[tint] * 0.6).astype(np.uint8)
-    _write_array(path, np.where(tint[:, :, None] > 0, marked, pale))
+    marked = (small * 0.4 + colours[classes] * 0.6).astype(np.uint8)
+    write_array(path, np.where(tinted[:, :, None], marked, pale))

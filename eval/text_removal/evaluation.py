@@ -10,7 +10,7 @@ from typing import Any
 # A script finds modules in its own folder only, and so do its worker processes.
 sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
 
-from datasets.files import list_files
+from datasets.files import Folder, match_folders
 from eval.text_removal.fid import frechet_inception_distance
 from eval.text_removal.scores import PAPER, PROTOCOL, STRICT, PairScore, average_scores, score_pair
 from utils.cli import Parser, parse_bool, run
@@ -69,15 +69,8 @@ def match_pairs(output_folder: Path, label_folder: Path, ending: str = "") -> li
     without a partner.
     """
     suffixes = (*SUFFIXES, ".webp")
-    outputs, labels = list_files(output_folder, suffixes), list_files(label_folder, suffixes)
-    outputs = {n.removesuffix(ending): path for n, path in outputs.items() if n.endswith(ending)}
-    if not outputs:
-        raise ValueError(f"{output_folder}: no image of a name that ends with {ending!r}")
-    for name, path in (outputs | labels).items():
-        if name not in outputs or name not in labels:
-            other = label_folder if name in outputs else output_folder
-            raise ValueError(f"{path}: no image of this name in {other}")
-    return [(path, labels[name]) for name, path in outputs.items()]
+    outputs = Folder(output_folder, suffixes, ending)
+    return list(match_folders(outputs, Folder(label_folder, suffixes)).values())
 
 
 def evaluate_pairs(pairs: list[Pair], num_workers: int = 0) -> dict[str, Any]:

@@ -1,11 +1,16 @@
 """data_configs/: what a YAML file may say, and the line that answers anything else."""
 
+import sys
 from pathlib import Path
 
 import pytest
 import yaml
+from PIL import Image
 
-from datasets import build_dataset
+from datasets import DATASETS, MultiTaskLoader, build_dataset
+from datasets.check.discovery import find_datasets
+from datasets.check.report import check
+from tasks import TASKS
 
 TESTS = Path(__file__).parents[1]
 CONFIGS = TESTS.parent / "data_configs"
@@ -119,3 +124,45 @@ def test_unreadable_yaml(tmp_path: Path, text: str, message: str) -> None:
 def test_missing_yaml(tmp_path: Path) -> None:
     with pytest.raises(ValueError, match=r"none\.yaml: cannot read this file \(No such file"):
         build_dataset(tmp_path / "none.yaml", 32)
+
+
+MODULE = """
+from datasets import DATASETS
+from datasets.folders import SegmentationFolders
+from tasks import TASKS, TEXT_SEGMENTATION, Task
+
+TASKS.register("seals")(Task("seals", "Seals", TEXT_SEGMENTATION.classes))
+
+
+@DATASETS.register("seal_folders")
+class SealFolders(SegmentationFolders):
+    task = "seals"
+"""
+
+
+def test_module_registers_further_tasks_and_data_sets(tmp_path, monkeypatch) -> None:
+    for folder, mode in (("image", "RGB"), ("label", "L")):
+        (tmp_path / "own/mine" / folder).mkdir(parents=True)
+        Image.new(mode, (9, 7)).save(tmp_path / "own/mine" / folder / "a.png")
+    (tmp_path / "seals.py").write_text(MODULE)
+    own = {"dataset": "seal_folders", "root": "own", "split": "mine", "transforms": ["resize"]}
+    path = _write(tmp_path, GOOD | own | {"task": "seals", "module": "seals"})
+    with pytest.raises(ValueError, match=r"custom\.yaml: no module named 'seals': put seals\.py"):
+        build_dataset(path, 32, tmp_path)
+    monkeypatch.syspath_prepend(tmp_path)
+    try:
+        dataset = build_dataset(path, 32, tmp_path)
+        segmentation = build_dataset(CONFIGS / "train/textseg.yaml", 32, TESTS / "data")
+        loader = MultiTaskLoader([dataset, segmentation], batch_size=1, seed=0)
+        assert next(loader).tasks == ["text_segmentation", "seals"]
+        assert check(find_datasets([path], tmp_path)[0])["task"] == "seals"
+    finally:
+        TASKS.pop("seals", None)
+        DATASETS.pop("seal_folders", None)
+        sys.modules.pop("seals", None)
+
+
+def test_repeated_key_is_named(tmp_path: Path) -> None:
+    text = yaml.safe_dump(GOOD) + "split: test\n"
+    with pytest.raises(ValueError, match="the key 'split' appears twice"):
+        build_dataset(_write(tmp_path, text), 32)

@@ -47,7 +47,10 @@ def test_fewer_rows_are_spread_over_the_data_set(monkeypatch, pictures):
 
 @pytest.mark.parametrize(
     ("arguments", "message"),
-    [((), "2.png: no such file"), (("--num_images", "0"), "--num_images is 0")],
+    [
+        ((), "2.png: no such file"),
+        (("--num_images", "0"), "--num_images: '0' is not an integer above 0"),
+    ],
 )
 def test_bad_input_is_one_line(monkeypatch, pictures, capsys, arguments, message):
     (pictures / "SCUT-EnsText" / "2.png").unlink()

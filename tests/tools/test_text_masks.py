@@ -1,4 +1,4 @@
-"""Scores of masks in files: known overlaps, pairs by name, Sauvola's threshold, one-line errors."""
+"""Scores of masks in files: known overlaps, Sauvola's threshold, one-line errors."""
 
 import json
 import sys
@@ -9,7 +9,7 @@ import torch
 from PIL import Image
 
 from tools import text_masks
-from tools.text_masks import match_masks, read_mask, sauvola_mask, score_masks
+from tools.text_masks import read_mask, sauvola_mask, score_masks
 
 
 def mask(columns: slice) -> torch.Tensor:
@@ -59,37 +59,6 @@ def test_sauvola_finds_strokes_on_uneven_paper(tmp_path):
     assert found.mean() < 0.05
 
 
-def test_pairs_by_name_in_one_folder(tmp_path):
-    for name in ("P01", "P01_gt", "P01.mask"):
-        save(tmp_path / f"{name}.png", np.zeros((4, 4), np.uint8))
-    pairs = match_masks(tmp_path, ".mask", tmp_path, "_gt")
-    assert [(name, a.name, b.name) for name, (a, b) in pairs.items()] == [
-        ("P01", "P01.mask.png", "P01_gt.png")
-    ]
-
-
-@pytest.mark.parametrize(
-    ("masks", "labels", "message"),
-    [
-        (["P01", "P02"], ["P01"], r"P02\.mask\.png: no image named P02_gt"),
-        (["P01"], ["P01", "P02"], r"P02_gt\.png: no image named P02\.mask"),
-    ],
-)
-def test_a_file_without_its_partner_is_named(tmp_path, masks, labels, message):
-    for name in masks:
-        save(tmp_path / "out" / f"{name}.mask.png", np.zeros((4, 4), np.uint8))
-    for name in labels:
-        save(tmp_path / "gt" / f"{name}_gt.png", np.zeros((4, 4), np.uint8))
-    with pytest.raises(ValueError, match=message):
-        match_masks(tmp_path / "out", ".mask", tmp_path / "gt", "_gt")
-
-
-def test_labels_among_masks_of_a_longer_name(tmp_path):
-    for name in ("P01", "P01.mask"):
-        save(tmp_path / f"{name}.png", np.zeros((4, 4), np.uint8))
-    assert list(match_masks(tmp_path, ".mask", tmp_path, "")) == ["P01"]
-
-
 def test_command(tmp_path, monkeypatch, capsys):
     save(tmp_path / "out" / "a.mask.png", (255 * mask(slice(0, 4)).numpy()).astype(np.uint8))
     save(tmp_path / "gt" / "a_gt.png", (255 - 255 * mask(slice(0, 5)).numpy()).astype(np.uint8))
@@ -98,12 +67,12 @@ def test_command(tmp_path, monkeypatch, capsys):
     options += ["--json", tmp_path / "found.json"]
     monkeypatch.setattr(sys, "argv", ["text_masks", *map(str, options)])
     text_masks.main()
-    assert "together: fgIoU 0.800 (0.800 to 0.800)" in capsys.readouterr().out
+    assert "total: fgIoU 0.800 (0.800 to 0.800)" in capsys.readouterr().out
     assert json.loads((tmp_path / "found.json").read_text())["fg_iou"] == pytest.approx(0.8)
 
 
 def test_an_even_window_is_refused(tmp_path, monkeypatch):
     options = ["--gt_path", tmp_path, "--target_path", tmp_path, "--sauvola", 24]
     monkeypatch.setattr(sys, "argv", ["text_masks", *map(str, options)])
-    with pytest.raises(ValueError, match="--sauvola 24 is not an odd number"):
+    with pytest.raises(ValueError, match="--sauvola is 24, expected an odd number"):
         text_masks.main()

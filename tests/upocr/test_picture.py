@@ -14,10 +14,10 @@ from PIL import Image, ImageCms, ImageOps
 from scipy.spatial import cKDTree
 from skimage.color import rgb2lab
 
+from upocr.composite import blend
 from upocr.picture import (
     Picture,
     as_picture,
-    blend,
     output_suffix,
     read_pages,
     upright,

@@ -1,0 +1,25 @@
+"""Back ends: where the network runs."""
+
+from collections.abc import Sequence
+from typing import Protocol
+
+import numpy as np
+
+
+class Backend(Protocol):
+    """A network with its weights.
+
+    Args:
+        tasks: that the weights were trained on.
+        image_size: side of the training images in pixels.
+    """
+
+    tasks: tuple[str, ...]
+    image_size: int
+
+    def predict(self, images: np.ndarray, tasks: Sequence[str]) -> np.ndarray:
+        """(B, 3, h, w) float32 in [0, 1], T tasks -> (B, T, 3, h, w) float32, clamped to [0, 1].
+
+        Raises ValueError if the output is not finite.
+        """
+        ...

@@ -1,0 +1,125 @@
+"""A run over files: results on disk, one record per file, finished files skipped."""
+
+import time
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from tqdm import tqdm
+
+from tasks import TEXT_REMOVAL
+from upocr.inputs import Input
+from upocr.picture import Picture, read_pages, write_pictures
+from upocr.predictor import UPOCR
+from upocr.records import Record, Records
+from upocr.results import Result, TextRemoval
+
+
+@dataclass
+class Job:
+    """A model, what it does with every file, and the records of the folder of results.
+
+    Args:
+        model: the model.
+        tasks: of every file.
+        run_options: further arguments of `UPOCR.run`.
+        save_options: arguments of `Result.save`.
+        records: of the folder of results.
+        settings: recorded; a file of an earlier run is finished only if its settings are the same.
+        overwrite: whether finished files are done again.
+    """
+
+    model: UPOCR
+    tasks: tuple[str, ...]
+    run_options: dict[str, Any]
+    save_options: dict[str, Any]
+    records: Records
+    settings: dict[str, Any]
+    overwrite: bool = True
+    _inputs: set[Path] = field(default_factory=set, init=False)  # resolved; never overwritten
+    _owners: dict[Path, Path] = field(default_factory=dict, init=False)  # result -> its input
+
+    def run(self, inputs: list[Input]) -> list[str]:
+        """Work on all files; return one error message per file that failed."""
+        self._inputs = {each.path.resolve() for each in inputs}
+        errors = []
+        try:
+            for each in tqdm(inputs, desc="images", unit="image"):
+                record = self._finished(each) or self._file(each)
+                self.records.add(record)
+                errors += [record["error"]] if "error" in record else []
+        finally:  # an interrupted run keeps the records of finished files
+            self.records.write()
+        return errors
+
+    def _finished(self, found: Input) -> Record | None:
+        """Record of an earlier run that did this file."""
+        if self.overwrite:
+            return None
+        record = self.records.finished(found.path, self.tasks, self.settings)
+        if record:
+            folder = self.records.folder / found.folder
+            self._owners |= {folder / page["page"]: found.path for page in record["pages"]}
+        return record
+
+    def _file(self, found: Input) -> Record:
+        """Do one file and return its record, with the reason in `error` if it failed."""
+        start = time.perf_counter()
+        record: Record = {"input": str(found.path), "tasks": list(self.tasks)}
+        record |= {"options": self.settings, "pages": []}
+        try:
+            self._pages(found, record["pages"])
+        except (ValueError, OSError) as error:
+            message = " ".join(str(error).split())
+            path = str(found.path)
+            record["error"] = message if path in message else f"{path}: {message}"
+        return record | {"seconds": round(time.perf_counter() - start, 3)}
+
+    def _pages(self, found: Input, pages: list[Record]) -> None:
+        """Do the pages of one file, adding the record of each to `pages`."""
+        folder = self.records.folder / found.folder
+        removed = []
+        for picture in read_pages(found.path, self.model.max_pixels):
+            start = time.perf_counter()
+            owner = self._owners.setdefault(folder / picture.name, found.path)
+            if owner != found.path:
+                name = folder / picture.name
+                raise ValueError(f"{found.path}: {owner} has written the results {name}.* already")
+            results = self._results(picture)
+            page = self._save(picture, results, folder)
+            pages.append(page | {"seconds": round(time.perf_counter() - start, 3)})
+            removal = results.get(TEXT_REMOVAL.name)
+            if isinstance(removal, TextRemoval) and self.save_options["format"] == "same":
+                removed.append(removal.picture)
+        if len(removed) > 1:  # of a TIFF
+            path = folder / f"{found.path.stem}.removed.tif"
+            self._protect_inputs([path])
+            write_pictures(removed, path)
+            pages[0]["files"].append(str(path.relative_to(self.records.folder)))
+
+    def _results(self, picture: Picture) -> dict[str, Result]:
+        total = self.model.num_windows(picture.size)
+        with tqdm(total=total, desc=picture.name, unit="window", leave=False, delay=2) as bar:
+            return self.model.run(picture, self.tasks, progress=bar.update, **self.run_options)
+
+    def _save(self, picture: Picture, results: dict[str, Result], folder: Path) -> Record:
+        """Write the results of a page and return its record; no result may replace an input."""
+        for result in results.values():
+            self._protect_inputs(folder / name for name in result.files(**self.save_options))
+        paths = [
+            path for each in results.values() for path in each.save(folder, **self.save_options)
+        ]
+        height, width = picture.size
+        page: Record = {"page": picture.name, "width": width, "height": height}
+        page |= {"notes": list(picture.notes)} if picture.notes else {}
+        page |= {task: result.summary() for task, result in results.items()}
+        return page | {"files": [str(path.relative_to(self.records.folder)) for path in paths]}
+
+    def _protect_inputs(self, results: Iterable[Path]) -> None:
+        for result in results:
+            if result.resolve() in self._inputs:
+                raise ValueError(
+                    f"{result} is an image of this run and would be overwritten; choose another "
+                    "--output_dir"
+                )

@@ -1,0 +1,78 @@
+"""`results.json`: one record per input file, kept from run to run."""
+
+from pathlib import Path
+from typing import Any
+
+from utils.files import read_json, write_json
+
+RESULTS_FILE = "results.json"
+
+Record = dict[str, Any]
+
+
+def read_results(path: Path) -> list[Record]:
+    """Records of earlier runs; ValueError for a file that is missing or of another kind."""
+    records = read_json(path)
+    if not isinstance(records, list) or not all(map(_is_record, records)):
+        raise ValueError(f"{path}: not written by predict.py")
+    return records
+
+
+def _is_record(record: object) -> bool:
+    if not isinstance(record, dict) or not isinstance(record.get("input"), str):
+        return False
+    pages = record.get("pages")
+    return isinstance(pages, list) and all(
+        isinstance(page, dict) and {"page", "files"} <= set(page) for page in pages
+    )
+
+
+def record_files(record: Record) -> set[str]:
+    """Files that a record lists, relative to the folder of the results."""
+    return {file for page in record["pages"] for file in page["files"]}
+
+
+class Records:
+    """The records of a folder of results.
+
+    Args:
+        folder: holds `results.json` after the first run.
+    """
+
+    def __init__(self, folder: Path) -> None:
+        self.folder, self.path = folder, folder / RESULTS_FILE
+        earlier = read_results(self.path) if self.path.exists() else []
+        self._records = {record["input"]: record for record in earlier}
+
+    def files(self) -> set[Path]:
+        """Resolved paths of all results, those that newer records have left behind included."""
+        names = {
+            name
+            for record in self._records.values()
+            for name in record_files(record) | set(record.get("older_files", ()))
+        }
+        return {(self.folder / name).resolve() for name in names}
+
+    def finished(self, path: Path, tasks: tuple[str, ...], options: Record) -> Record | None:
+        """Record of an input whose tasks are done with the same options and still on disk."""
+        record = self._records.get(str(path))
+        if record is None or "error" in record or record.get("options") != options:
+            return None
+        exist = all((self.folder / file).exists() for file in record_files(record))
+        return record if exist and set(tasks) <= set(record["tasks"]) else None
+
+    def add(self, record: Record) -> None:
+        """Take a record; drop those whose results it has replaced."""
+        files = record_files(record)
+        earlier = self._records.get(record["input"])
+        if earlier and earlier is not record:
+            older = record_files(earlier) | set(earlier.get("older_files", ()))
+            record["older_files"] = sorted(older - files)
+        self._records = {
+            name: other for name, other in self._records.items() if not files & record_files(other)
+        }
+        self._records[record["input"]] = record
+
+    def write(self) -> None:
+        """Write `results.json`."""
+        write_json(self.path, list(self._records.values()))

@@ -1,0 +1,123 @@
+"""Large text, detected at 1/2, 1/4, ... scale: a window inside a huge letter shows a plain area."""
+
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+
+import cv2
+import numpy as np
+
+from tasks import TASKS, TEXT_SEGMENTATION
+from upocr.tiling import Bands, enlarge_rows, row_bands
+
+LARGE = 40  # text above this height in pixels, or half a window, is taken from a smaller scale
+LEAST = 0.25  # the smallest scale fits into this fraction of a window
+
+Level = Callable[[np.ndarray, Sequence[str]], Bands]  # a picture and tasks -> (rows, W, 3 * T)
+
+
+@dataclass(frozen=True)
+class Coarse:
+    """Output of a smaller scale and the share of it that a finer scale adopts.
+
+    Args:
+        output: (h, w, C) float16.
+        shares: (h, w, 2) float32 in [0, 1], for pictures and for class maps.
+    """
+
+    output: np.ndarray
+    shares: np.ndarray
+
+
+def half_sizes(size: tuple[int, int], window: int) -> Iterator[tuple[int, int]]:
+    """1/2, 1/4, ... of (height, width), down to `LEAST` of a window."""
+    while max(size) > LEAST * window:
+        size = -(-size[0] // 2), -(-size[1] // 2)
+        yield size
+
+
+def multiscale(rgb: np.ndarray, tasks: Sequence[str], level: Level, window: int) -> Bands:
+    """Run tasks at all scales; every scale adopts large text from the next smaller one.
+
+    The segmentation decides what is large text, so the model must have that task.
+
+    Args:
+        rgb: (H, W, 3) uint8 or uint16.
+        tasks: their outputs follow one another in the channels, three each.
+        level: runs tasks on a picture at one scale.
+        window: side in pixels.
+    """
+    text = TEXT_SEGMENTATION.name
+    asked = [*tasks, *({text} - set(tasks))]
+    place = 3 * asked.index(text)
+    pictures = [rgb]
+    for size in half_sizes((len(rgb), rgb.shape[1]), window):
+        pictures.append(cv2.resize(pictures[-1], size[::-1], interpolation=cv2.INTER_AREA))
+    coarse = None
+    while len(pictures) > 1:
+        smaller = pictures.pop()
+        output = np.empty((*smaller.shape[:2], 3 * len(asked)), np.float16)
+        for top, band in _adopt(coarse, level(smaller, asked), smaller, asked):
+            output[top : top + len(band)] = band
+        shares = large_text(_text_mask(output[:, :, place : place + 3]), window)
+        coarse = None if shares is None else Coarse(output, shares)
+    yield from _adopt(coarse, level(rgb, tasks), rgb, tasks)
+
+
+def _adopt(coarse: Coarse | None, bands: Bands, image: np.ndarray, tasks: Sequence[str]) -> Bands:
+    """Bands of `image` with the large text of a smaller scale in its place."""
+    if coarse is None:
+        yield from bands
+        return
+    height, width = image.shape[:2]
+    kinds = np.repeat([0 if TASKS[task].decode is None else 1 for task in tasks], 3)
+    for top, band in bands:
+        rows = slice(top, top + len(band))
+        share = enlarge_rows(coarse.shares, rows, height, width)[:, :, kinds]
+        if share.any():
+            other = enlarge_rows(coarse.output[:, :, : len(kinds)], rows, height, width)
+            yield top, band + share * (other - band)
+        else:
+            yield top, band
+
+
+def _text_mask(output: np.ndarray) -> np.ndarray:
+    """Output of the segmentation (h, w, 3) float16 -> (h, w) uint8, 1 for text."""
+    mask = np.empty(output.shape[:2], np.uint8)
+    for rows in row_bands(len(mask)):
+        mask[rows] = TEXT_SEGMENTATION.classes_of(output[rows].astype(np.float32))
+    return mask
+
+
+def large_text(text: np.ndarray, window: int) -> np.ndarray | None:
+    """Shares of this scale that the next finer one adopts; None without large text.
+
+    Pictures without text are adopted entirely. Class maps are averaged with those of the finer
+    scale, whose edges are sharper, unless the letters are too large even at this scale.
+
+    Args:
+        text: (h, w) uint8, 1 for text.
+        window: side in pixels.
+
+    Returns (h, w, 2) float32 in [0, 1], for pictures and for class maps.
+    """
+    limit = min(LARGE, window / 2) / 2  # height here of letters LARGE high at the finer scale
+    _, labels, stats, _ = cv2.connectedComponentsWithStats(text)
+    sides = stats[:, [cv2.CC_STAT_WIDTH, cv2.CC_STAT_HEIGHT]]
+    large = sides.min(axis=1) > limit
+    large[0] = False  # the background
+    if not large.any():
+        return None
+    # A narrow letter is as high as its neighbours.
+    near = np.unique(labels[_dilated(large[labels], limit / 2) > 0])
+    large[near] |= sides[near].max(axis=1) > limit
+    large[0] = False
+    huge = large & (sides.min(axis=1) > 2 * limit)
+    of_large, of_huge = (_dilated(kind[labels], limit / 4) for kind in (large, huge))
+    return cv2.blur(np.dstack((of_large, 0.5 * (of_large + of_huge))), (3, 3))
+
+
+def _dilated(mask: np.ndarray, reach: float) -> np.ndarray:
+    """(H, W) bool -> float32, 1 also within `reach` pixels of the mask."""
+    side = 2 * round(reach) + 1
+    kernel = cv2.getStructuringElement(cv2.MORPH_ELLIPSE, (side, side))
+    return cv2.dilate(mask.astype(np.float32), kernel)
