@@ -1,10 +1,11 @@
-"""Layouts: where the files of the three data sets lie, and writing a sample there."""
+"""Layouts: the files of a sample in the three data sets, and the manifest."""
 
 import json
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
-from synthesis.photo.camera import encode_jpeg, encode_png
+from synthesis.photo.encoding import encode_jpeg, encode_png
+from synthesis.records import Record
 from synthesis.samples import DetectionSample, RemovalSample, SegmentationSample
 from utils.files import atomic_path
 
@@ -23,8 +24,8 @@ def sample_name(split: str, index: int) -> str:
 def removal_files(split: str, name: str, sample: RemovalSample) -> dict[str, bytes]:
     """Files of a sample, path below the output folder -> content.
 
-    The pair is PNG although the original is JPEG: two JPEG files differ around the text beyond the
-    mask. What JPEG did in the camera is in the pixels.
+    PNG, although the original is JPEG: two JPEG files would differ around the text beyond the mask.
+    The camera's own JPEG artefacts are in the pixels.
     """
     folder = f"{REMOVAL}/{split}"
     return {
@@ -34,51 +35,43 @@ def removal_files(split: str, name: str, sample: RemovalSample) -> dict[str, byt
     }
 
 
-def segmentation_files(name: str, sample: SegmentationSample) -> dict[str, bytes]:
+def segmentation_files(split: str, name: str, sample: SegmentationSample) -> dict[str, bytes]:
     """Files of a sample, path below the output folder -> content."""
     camera = sample.camera
+    image = encode_jpeg(sample.image, camera.quality, camera.subsampling)
     return {
-        f"{SEGMENTATION}/image/{name}.jpg": encode_jpeg(
-            sample.image, camera.quality, camera.subsampling
-        ),
+        f"{SEGMENTATION}/image/{name}.jpg": image,
         f"{SEGMENTATION}/semantic_label/{name}_maskfg.png": encode_png(sample.label),
     }
 
 
 def detection_files(split: str, name: str, sample: DetectionSample) -> dict[str, bytes]:
     """Files of a sample, path below the output folder -> content; no box gives an empty file."""
-    lines = [f"{box.line()}\n" for box in sample.boxes]
+    lines = [",".join(map(str, box)) + "\n" for box in sample.boxes]
+    image = encode_jpeg(sample.image, sample.quality, subsampling=True)
     return {
-        f"{DETECTION}/{split}_img/{name}.jpg": encode_jpeg(
-            sample.image, sample.quality, subsampling=True
-        ),
+        f"{DETECTION}/{split}_img/{name}.jpg": image,
         f"{DETECTION}/{split}_gt/{name}.txt": "".join(lines).encode(),
     }
 
 
-def write_files(output_dir: Path, files: dict[str, bytes]) -> None:
-    """Write files below a folder, making their folders."""
+def write_files(output_dir: Path, files: Mapping[str, bytes]) -> None:
+    """Write files below a folder, creating theirs."""
     for path, content in files.items():
         with atomic_path(output_dir / path) as temporary:
             temporary.write_bytes(content)
 
 
-def write_split(output_dir: Path, names: dict[str, list[str]]) -> None:
-    """Write TextSeg's split.json; the synthetic set has no validation split."""
+def write_split(output_dir: Path, counts: Mapping[str, int]) -> None:
+    """Write TextSeg's split.json for `counts[split]` samples; there is no validation split."""
+    names = {
+        split: [sample_name(split, index) for index in range(counts[split])] for split in SPLITS
+    }
     content = json.dumps({"train": names["train"], "val": [], "test": names["test"]}, indent=1)
     write_files(output_dir, {f"{SEGMENTATION}/split.json": content.encode()})
 
 
-def write_manifest(output_dir: Path, records: Sequence[dict]) -> None:
-    """Write one JSON line per image: task, split, name, background, camera, words, forgeries."""
+def write_manifest(output_dir: Path, records: Sequence[Record]) -> None:
+    """Write one JSON line per image, see `describe`."""
     lines = [json.dumps(record, ensure_ascii=False) + "\n" for record in records]
     write_files(output_dir, {MANIFEST: "".join(lines).encode()})
-
-
-def read_manifest(output_dir: Path) -> list[dict]:
-    """Records of `write_manifest`; ValueError naming the file if it is missing or damaged."""
-    path = output_dir / MANIFEST
-    try:
-        return [json.loads(line) for line in path.read_text(encoding="utf-8").splitlines()]
-    except (OSError, ValueError) as error:
-        raise ValueError(f"{path}: cannot read this manifest ({error})") from None

@@ -1,181 +1,126 @@
-"""Twins: genuine texts that look as if they were forged, put into the scene before the camera.
+"""Lookalikes: genuine texts that resemble forgeries, added to the scene before it is photographed.
 
-A word that really stands there twice, a sticker, a line in another font, a label on a flat strip,
-a word on soft ground: without them a network would only have to find blur, noise or an edge.
+A word that occurs twice, a sticker, a line in another font, a label on a flat strip, a word on soft
+ground: without them a network would only have to find blur, noise or an edge.
 """
 
-from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from pathlib import Path
 
 import cv2
 import numpy as np
 
+from synthesis.forgery.context import MIN_HEIGHT, ForgeryContext
 from synthesis.forgery.patches import blend
 from synthesis.photo.backgrounds import draw_background
-from synthesis.photo.camera import Camera, draw_camera
-from synthesis.sampling import between, pick
-from synthesis.scene.composition import Composer, Draft
-from synthesis.scene.scene import Region, Scene, SceneWord, clipped, region_of, slices, take
-from synthesis.scene.signs import Panel
-from synthesis.text.corpus import similar_word
-from synthesis.text.fonts import covers
-from synthesis.text.lettering import Style, luma
+from synthesis.photo.camera import capture, draw_camera
+from synthesis.sampling import pick
+from synthesis.scene.fitting import WarpedText
+from synthesis.scene.regions import Region
+from synthesis.scene.scene import SceneWord
+from synthesis.scene.signs import Sign
+from synthesis.scene.wording import Wording
+from synthesis.text.lettering import Style, luma, to_colour
 from synthesis.text.typesetting import Line
 
-_LEAST_CONTRAST = 45.0  # grey levels between a repeated word's paint and its new surface
-LEAST_HEIGHT = 10.0  # pixels; forging smaller words would change nothing that can be seen
+_MIN_CONTRAST = 45.0  # grey levels between a repeated word's paint and its new surface
+_MAX_HEIGHT = 60.0  # pixels
+_SHRINKS = (1.0, 0.75, 0.55)  # relative heights, tried in turn
+_PADS = {"splice": 0.4, "overwrite": 0.15, "smooth_patch": 0.3}  # margins in em
 
 
-@dataclass
-class Workshop:
-    """What a forger has at hand.
-
-    Args:
-        rng: all draws come from it.
-        composer: of the scene, with its fonts and habits.
-        photographs: other photographs to splice from.
-        camera: that took the photograph.
-        picture: the photograph, uint8 (S, S, 3) RGB; forging changes it.
-    """
-
-    rng: np.random.Generator
-    composer: Composer
-    photographs: Sequence[Path]
-    camera: Camera
-    picture: np.ndarray | None = None
-
-    @property
-    def scene(self) -> Scene:
-        """The scene that the photograph shows."""
-        return self.composer.scene
-
-
-def add_twin(workshop: Workshop, kind: str, model: SceneWord) -> list[SceneWord]:
-    """Add a genuine text that looks like a forgery of this kind; its words, none without room."""
-    for shrink in (1.0, 0.75, 0.55):
-        height = max(LEAST_HEIGHT, shrink * min(model.height, 60.0))
-        words = _TWINS[kind](workshop, model, height)
-        if words:
+def add_lookalike(context: ForgeryContext, kind: str, model: SceneWord) -> list[SceneWord]:
+    """Add a genuine text that resembles a forgery of this kind; its words, none without room."""
+    for shrink in _SHRINKS:
+        height = max(MIN_HEIGHT, shrink * min(model.height, _MAX_HEIGHT))
+        wording = Wording(model.script, _draw_lines(context, kind, model))
+        text = context.composer.fit(wording, height, pad=_PADS.get(kind, 0.0))
+        text = context.composer.place(text, margin=4 + round(0.1 * height))
+        if text:
+            words = _PAINTERS[kind](_Lookalike(context, model, height, text))
             for word in words:
-                word.kind = kind
+                word.imitates = kind
             return words
     return []
 
 
-def _repeated_word(workshop: Workshop, model: SceneWord, height: float) -> list[SceneWord]:
-    draft = _place(workshop, [Line((model.text,), model.font)], model, height)
-    if draft is None:
-        return []
-    surface = workshop.scene.clean[slices(clipped(region_of(draft.warp), workshop.scene.size))]
-    readable = abs(luma(model.style.colour) - luma(surface.mean(axis=(0, 1)))) > _LEAST_CONTRAST
-    style = _scaled(model.style, height / model.height) if readable else None
-    return workshop.composer.write(draft, style=style)
+def _draw_lines(context: ForgeryContext, kind: str, model: SceneWord) -> list[Line]:
+    same = Line((model.text,), model.font)
+    if kind == "copy_move":
+        return [same]
+    if kind == "near_font":
+        font = context.similar_font(model)
+        return [same, Line((context.other_text(model, font),), font)]
+    return [Line((context.other_text(model),), model.font)]
 
 
-def _sticker(workshop: Workshop, model: SceneWord, height: float) -> list[SceneWord]:
-    rng, scene = workshop.rng, workshop.scene
-    draft = _place(
-        workshop, [Line((other_text(workshop, model),), model.font)], model, height, pad=0.4
-    )
-    if draft is None:
-        return []
-    region = clipped(region_of(draft.warp), scene.size)
-    patch = foreign_surface(workshop, region)
-    blend(scene.clean, patch, region, feather=pick(rng, (1, 2, 4)))
-    _copy_region(scene.clean, scene.image, region)
-    return workshop.composer.write(draft)
+@dataclass(frozen=True)
+class _Lookalike:
+    """A placed text, its letters at most `height` pixels high, modelled after a word."""
+
+    context: ForgeryContext
+    model: SceneWord
+    height: float
+    text: WarpedText
+
+    @property
+    def region(self) -> Region:
+        return self.text.region(self.context.scene.size)
+
+    def paint_repeated_word(self) -> list[SceneWord]:
+        style, factor = self.model.style, self.height / self.model.height
+        ground = self.context.scene.clean[self.region.window].mean(axis=(0, 1))
+        if abs(luma(style.colour) - luma(ground)) <= _MIN_CONTRAST:
+            return self.context.composer.write(self.text)
+        if factor < 0.6:
+            style = style.plain()
+        elif factor <= 0.9:
+            style = replace(style, outline=min(style.outline, 1), shadow=0.0, glow=0.0)
+        return self.context.composer.write(self.text, style=style)
+
+    def paint_sticker(self) -> list[SceneWord]:
+        patch = _foreign_surface(self.context, self.region)
+        self._blend_ground(patch, feather=pick(self.context.rng, (1, 2, 4)))
+        return self.context.composer.write(self.text)
+
+    def paint_second_font(self) -> list[SceneWord]:
+        return self.context.composer.write(self.text)
+
+    def paint_flat_strip(self) -> list[SceneWord]:
+        rng, scene = self.context.rng, self.context.scene
+        ground = scene.clean[self.region.window].reshape(-1, 3)
+        colour = to_colour(ground.mean(axis=0), 0, 255)
+        paint = Style(colour, colour, shading=rng.uniform(0, 0.5), texture=0.0)
+        strip = Sign("rectangle", paint, border=0.0, shadow=0.0, grain=rng.uniform(0, 0.5))
+        scene.add_sign(rng, strip, self.text.warp)
+        return self.context.composer.write(self.text)
+
+    def paint_on_soft_ground(self) -> list[SceneWord]:
+        rng, scene, window = self.context.rng, self.context.scene, self.region.window
+        sigma, feather = rng.uniform(2.0, 5.0), pick(rng, (2, 4, 6))
+        self._blend_ground(cv2.GaussianBlur(scene.clean[window], (0, 0), sigma), feather)
+        words = self.context.composer.write(self.text)
+        softened = cv2.GaussianBlur(scene.image[window], (0, 0), rng.uniform(0.6, 1.2))
+        blend(scene.image, softened, self.region, feather)
+        return words
+
+    def _blend_ground(self, patch: np.ndarray, feather: int) -> None:
+        scene, window = self.context.scene, self.region.window
+        blend(scene.clean, patch, self.region, feather)
+        scene.image[window] = scene.clean[window]
 
 
-def _two_fonts(workshop: Workshop, model: SceneWord, height: float) -> list[SceneWord]:
-    other = near_font(workshop, model)
-    lines = [Line((model.text,), model.font), Line((other_text(workshop, model, other),), other)]
-    draft = _place(workshop, lines, model, height)
-    return workshop.composer.write(draft) if draft else []
-
-
-def _flat_strip(workshop: Workshop, model: SceneWord, height: float) -> list[SceneWord]:
-    rng, scene = workshop.rng, workshop.scene
-    draft = _place(
-        workshop, [Line((other_text(workshop, model),), model.font)], model, height, pad=0.15
-    )
-    if draft is None:
-        return []
-    surface = scene.clean[slices(clipped(region_of(draft.warp), scene.size))]
-    colour = tuple(float(channel) for channel in surface.reshape(-1, 3).mean(axis=0))
-    plain = Style(colour, colour, shading=between(rng, 0, 0.5), texture=0.0)
-    scene.add_panel(
-        rng, Panel("rectangle", plain, 0.0, plain, 0.0, between(rng, 0, 0.5)), draft.warp
-    )
-    return workshop.composer.write(draft)
-
-
-def _soft_ground(workshop: Workshop, model: SceneWord, height: float) -> list[SceneWord]:
-    rng, scene = workshop.rng, workshop.scene
-    draft = _place(
-        workshop, [Line((other_text(workshop, model),), model.font)], model, height, pad=0.3
-    )
-    if draft is None:
-        return []
-    region = clipped(region_of(draft.warp), scene.size)
-    sigma, feather = between(rng, 2.0, 5.0), pick(rng, (2, 4, 6))
-    blend(
-        scene.clean, cv2.GaussianBlur(scene.clean[slices(region)], (0, 0), sigma), region, feather
-    )
-    _copy_region(scene.clean, scene.image, region)
-    words = workshop.composer.write(draft)
-    softened = cv2.GaussianBlur(scene.image[slices(region)], (0, 0), between(rng, 0.6, 1.2))
-    blend(scene.image, softened, region, feather)
-    return words
-
-
-def _place(
-    workshop: Workshop, lines: list[Line], model: SceneWord, height: float, pad: float = 0.0
-) -> Draft | None:
-    draft = workshop.composer.draft((model.script, lines), height, pad)
-    return workshop.composer.place(draft, margin=4 + round(0.1 * height)) if draft else None
-
-
-def _copy_region(source: np.ndarray, target: np.ndarray, region: Region) -> None:
-    target[slices(region)] = source[slices(region)]
-
-
-def _scaled(style: Style, factor: float) -> Style:
-    if factor > 0.9:
-        return style
-    return (
-        style.plain()
-        if factor < 0.6
-        else replace(style, outline=min(style.outline, 1), shadow=0.0, glow=0.0)
-    )
-
-
-def near_font(workshop: Workshop, word: SceneWord) -> str:
-    return workshop.composer.fonts.near_face(workshop.rng, word.font, word.script).path
-
-
-def other_text(workshop: Workshop, word: SceneWord, font: str | None = None) -> str:
-    for _ in range(8):
-        text = similar_word(workshop.rng, word.text, word.script)
-        if text != word.text and covers(font or word.font, text):
-            return text
-    return word.text
-
-
-def foreign_surface(workshop: Workshop, region: Region) -> np.ndarray:
-    """A piece of another photograph of the region's size, with its own noise."""
-    rng = workshop.rng
-    side = max(region[2] - region[0], region[3] - region[1], 64)
-    background = draw_background(rng, workshop.photographs, side)
-    camera = draw_camera(rng, background.softness)
-    seen = take(rng, background.pixels, camera)
-    return seen[: region[3] - region[1], : region[2] - region[0]]
-
-
-_TWINS = {
-    "copy_move": _repeated_word,
-    "splice": _sticker,
-    "near_font": _two_fonts,
-    "overwrite": _flat_strip,
-    "smooth_patch": _soft_ground,
+_PAINTERS = {
+    "copy_move": _Lookalike.paint_repeated_word,
+    "splice": _Lookalike.paint_sticker,
+    "near_font": _Lookalike.paint_second_font,
+    "overwrite": _Lookalike.paint_flat_strip,
+    "smooth_patch": _Lookalike.paint_on_soft_ground,
 }
+
+
+def _foreign_surface(context: ForgeryContext, region: Region) -> np.ndarray:
+    """A piece of another photograph of the region's size, with its own noise."""
+    rng = context.rng
+    background = draw_background(rng, context.photographs, max(region.width, region.height, 64))
+    camera = draw_camera(rng, background.softness)
+    return capture(rng, background.pixels, camera)[: region.height, : region.width]

@@ -1,32 +1,22 @@
-"""The camera: light, defocus, motion, noise and JPEG, the same for every version of a scene."""
+"""The camera: light, defocus, motion, noise and JPEG, identical for all versions of a scene."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from statistics import NormalDist
 
 import cv2
 import numpy as np
+from numpy.random import Generator
+from scipy.special import ndtri
 
-from synthesis.sampling import between, coin, log_between, pick
+from synthesis.photo.encoding import decode, encode_jpeg
+from synthesis.sampling import coin, log_uniform, pick
 
-# The standard normal at 256 equally likely places, as 8-bit numbers: many times as fast to draw and
-# to blur as an exact one, and no one looks at the tail.
+# The standard normal at 256 equally likely points, as 8-bit numbers: many times faster to draw and
+# to blur than an exact one; only its tail is missing.
 _NORMAL_MEAN, _NORMAL_DEVIATION = 128, 40
-_NORMAL = np.uint8(
-    [
-        round(_NORMAL_MEAN + _NORMAL_DEVIATION * NormalDist().inv_cdf((place + 0.5) / 256))
-        for place in range(256)
-    ]
-)
-
-# Photographs with noise hardly compress: no search for repetitions makes the file smaller, and
-# faster to write.
-_FAST_PNG = [
-    *(cv2.IMWRITE_PNG_FILTER, cv2.IMWRITE_PNG_FILTER_AVG),
-    *(cv2.IMWRITE_PNG_STRATEGY, cv2.IMWRITE_PNG_STRATEGY_HUFFMAN_ONLY),
-    *(cv2.IMWRITE_PNG_COMPRESSION, 1),
-]
-_STRIP = 32  # rows that are exposed at a time: what fits the processor's cache is twice as fast
+_QUANTILES = ndtri((np.arange(256) + 0.5) / 256)
+_NORMAL = np.round(_NORMAL_MEAN + _NORMAL_DEVIATION * _QUANTILES).astype(np.uint8)
+_STRIP = 32  # rows exposed at a time: fitting the processor's cache is twice as fast
 
 
 @dataclass(frozen=True)
@@ -35,14 +25,13 @@ class Camera:
 
     Args:
         defocus: standard deviation of the blur in pixels.
-        motion: length and angle (pixels, radians) of a camera movement, length 0 is none.
+        motion: length and angle (pixels, radians) of a camera movement; length 0 disables it.
         read_noise: standard deviation of the noise in the dark, grey levels.
         shot_noise: variance of the noise per grey level.
-        grain: blur of the noise in pixels, as demosaicing leaves it; 0 is none.
-        light: brightness at the four corners relative to the middle of the range, bilinear between
-            them.
+        grain: blur of the noise in pixels, as demosaicing leaves it; 0 disables it.
+        light: relative brightness at the four corners, bilinear between them.
         quality: of the JPEG file, 1-100.
-        subsampling: whether colour is stored at half the resolution.
+        subsampling: whether chroma is stored at half the resolution.
     """
 
     defocus: float
@@ -50,38 +39,42 @@ class Camera:
     read_noise: float
     shot_noise: float
     grain: float
-    light: tuple[float, float, float, float]
+    light: tuple[float, ...]
     quality: int
     subsampling: bool
 
     def reach(self) -> int:
-        """Pixels that the blur carries light to."""
+        """Range of the blur in pixels."""
         return int(np.ceil(self.motion[0] / 2)) + _gaussian_radius(self.defocus)
 
 
-def draw_camera(rng: np.random.Generator, softness: float = 0.0) -> Camera:
-    """A camera; `softness` is the blur of the background, which fresh letters must not lack."""
-    defocus = between(rng, 0.35, 0.8) if coin(rng, 0.75) else log_between(rng, 0.8, 2.2)
+def draw_camera(rng: Generator, softness: float = 0.0) -> Camera:
+    """A camera; `softness` is the blur of the background, which fresh letters must share."""
+    defocus = rng.uniform(0.35, 0.8) if coin(rng, 0.75) else log_uniform(rng, 0.8, 2.2)
     defocus = max(defocus, min(0.6 * softness, 1.0))
     noisy = coin(rng, 0.3)
     return Camera(
         defocus=defocus,
-        motion=(between(rng, 3, 9), between(rng, 0, np.pi)) if coin(rng, 0.1) else (0.0, 0.0),
-        read_noise=log_between(rng, 1.5, 6.0) if noisy else log_between(rng, 0.4, 1.5),
-        shot_noise=log_between(rng, 0.02, 0.12) if noisy else log_between(rng, 0.003, 0.02),
+        motion=(rng.uniform(3, 9), rng.uniform(0, np.pi)) if coin(rng, 0.1) else (0.0, 0.0),
+        read_noise=log_uniform(rng, 1.5, 6.0) if noisy else log_uniform(rng, 0.4, 1.5),
+        shot_noise=log_uniform(rng, 0.02, 0.12) if noisy else log_uniform(rng, 0.003, 0.02),
         grain=pick(rng, (0.0, 0.5, 0.8)),
-        light=tuple(between(rng, 0.72, 1.15) for _ in range(4)) if coin(rng, 0.6) else (1.0,) * 4,
-        quality=int(between(rng, 45, 75)) if coin(rng, 0.2) else int(between(rng, 75, 97)),
+        light=tuple(rng.uniform(0.72, 1.15, 4).tolist()) if coin(rng, 0.6) else (1.0,) * 4,
+        quality=int(rng.uniform(45, 75)) if coin(rng, 0.2) else int(rng.uniform(75, 97)),
         subsampling=coin(rng, 0.75),
     )
 
 
+def capture(rng: Generator, picture: np.ndarray, camera: Camera) -> np.ndarray:
+    """A photograph of a picture, uint8 (H, W, 3), stored once as JPEG."""
+    return through_jpeg(expose(rng, [blur(picture, camera)], camera)[0], camera)
+
+
 def blur(picture: np.ndarray, camera: Camera) -> np.ndarray:
-    """What the lens and the movement do to a picture or a coverage, uint8 (H, W[, C])."""
+    """Effect of lens and movement on a picture or a coverage, uint8 (H, W[, C])."""
     if camera.motion[0]:
-        picture = cv2.filter2D(
-            picture, -1, _motion_kernel(*camera.motion), borderType=cv2.BORDER_REFLECT
-        )
+        kernel = _motion_kernel(*camera.motion)
+        picture = cv2.filter2D(picture, -1, kernel, borderType=cv2.BORDER_REFLECT)
     side = 2 * _gaussian_radius(camera.defocus) + 1
     return cv2.GaussianBlur(picture, (side, side), camera.defocus, borderType=cv2.BORDER_REFLECT)
 
@@ -100,22 +93,20 @@ def _motion_kernel(length: float, angle: float) -> np.ndarray:
     return kernel / kernel.sum()
 
 
-def expose(
-    rng: np.random.Generator, pictures: Sequence[np.ndarray], camera: Camera
-) -> list[np.ndarray]:
+def expose(rng: Generator, pictures: Sequence[np.ndarray], camera: Camera) -> list[np.ndarray]:
     """Light and sensor noise on several versions of one scene, uint8 (H, W, 3) each.
 
-    All see the same light and the same noise field: pixels that are equal before are equal after.
+    All share one light and one noise field, so equal pixels stay equal.
     """
     height, width = pictures[0].shape[:2]
     noise = cv2.LUT(rng.integers(256, size=(height, width, 3), dtype=np.uint8), _NORMAL)
     if camera.grain:
         noise = cv2.GaussianBlur(noise, (5, 5), camera.grain)
-    # Blurring has averaged some of the noise away.
     levels = np.arange(256, dtype=np.float32)
+    # Divided by the deviation that the blur has left.
     deviations = (levels - _NORMAL_MEAN) / np.float32(noise[::4, ::4].std())
     strength = np.sqrt(camera.read_noise**2 + camera.shot_noise * levels)
-    corners = np.float32(camera.light).reshape(2, 2)
+    corners = np.array(camera.light, np.float32).reshape(2, 2)
     light = cv2.resize(corners, (width, height), interpolation=cv2.INTER_LINEAR)
     exposed = [np.empty_like(picture) for picture in pictures]
     for top in range(0, height, _STRIP):
@@ -128,25 +119,6 @@ def expose(
     return exposed
 
 
-def encode_jpeg(picture: np.ndarray, quality: int, subsampling: bool) -> bytes:
-    """JPEG file of an RGB picture, uint8 (H, W, 3)."""
-    factor = (
-        cv2.IMWRITE_JPEG_SAMPLING_FACTOR_420
-        if subsampling
-        else cv2.IMWRITE_JPEG_SAMPLING_FACTOR_444
-    )
-    options = [cv2.IMWRITE_JPEG_QUALITY, quality, cv2.IMWRITE_JPEG_SAMPLING_FACTOR, factor]
-    return cv2.imencode(".jpg", cv2.cvtColor(picture, cv2.COLOR_RGB2BGR), options)[1].tobytes()
-
-
-def encode_png(picture: np.ndarray) -> bytes:
-    """PNG file of a uint8 picture, (H, W, 3) RGB photograph or (H, W) mask."""
-    if picture.ndim == 2:
-        return cv2.imencode(".png", picture)[1].tobytes()
-    return cv2.imencode(".png", cv2.cvtColor(picture, cv2.COLOR_RGB2BGR), _FAST_PNG)[1].tobytes()
-
-
 def through_jpeg(picture: np.ndarray, camera: Camera) -> np.ndarray:
-    """The picture as it is after being stored once by the camera, uint8 RGB."""
-    data = np.frombuffer(encode_jpeg(picture, camera.quality, camera.subsampling), dtype=np.uint8)
-    return cv2.cvtColor(cv2.imdecode(data, cv2.IMREAD_COLOR), cv2.COLOR_BGR2RGB)
+    """The picture after the camera has stored it once, uint8 RGB."""
+    return decode(encode_jpeg(picture, camera.quality, camera.subsampling))

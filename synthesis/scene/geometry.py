@@ -6,17 +6,18 @@ from dataclasses import dataclass
 import cv2
 import numpy as np
 
+from synthesis.scene.regions import Region
+
 
 @dataclass(frozen=True)
 class Bend:
-    """How the canvas is bent before it is seen in perspective.
+    """Deformation of the canvas before the perspective.
 
     Args:
         kind: none, arc (letters on a circle) or wave (a banner in the wind).
-        amount: arc: the angle in radians that the canvas' width spans, positive when the middle is
-            highest;
-            wave: height of the wave in canvas heights.
-        phase: of the wave, in radians.
+        amount: of an arc, the angle in radians that the canvas spans, positive if its middle is
+            highest; of a wave, its height in canvas heights.
+        phase: of a wave, in radians.
     """
 
     kind: str = "none"
@@ -24,8 +25,22 @@ class Bend:
     phase: float = 0.0
 
 
+UNBENT = Bend()
+SUBPIXEL_BITS = 4  # of OpenCV's fixed-point coordinates
+
+
+def fixed_point(points: np.ndarray) -> np.ndarray:
+    """Points in pixels as OpenCV draws them with `SUBPIXEL_BITS`, int32."""
+    return np.round(points * 2**SUBPIXEL_BITS).astype(np.int32)
+
+
+def fill_polygon(canvas: np.ndarray, points: np.ndarray) -> np.ndarray:
+    """The canvas, uint8 (h, w), with a filled polygon (N, 2)."""
+    return cv2.fillPoly(canvas, [fixed_point(points)], 255, cv2.LINE_AA, SUBPIXEL_BITS)
+
+
 class Warp:
-    """Map between canvas pixels and pixels of the photograph, both ways and exact.
+    """Exact map between canvas pixels and pixels of the photograph, both ways.
 
     Args:
         canvas: (height, width) of the canvas.
@@ -33,7 +48,7 @@ class Warp:
         scale: canvas pixels per pixel of the photograph.
         angle: rotation in the photograph, radians.
         tilt: perspective, (horizontal, vertical), about -0.3 to 0.3.
-        center: (x, y) of the canvas' centre in the photograph.
+        center: (x, y) of the canvas centre in the photograph.
     """
 
     def __init__(
@@ -47,28 +62,27 @@ class Warp:
     ) -> None:
         self.canvas = canvas
         self.bend = bend
+        self.center = np.array(center, dtype=np.float64)
         self._matrix = _perspective(canvas, scale, angle, tilt)
         self._inverse = np.linalg.inv(self._matrix)
-        self.center = np.array(center, dtype=np.float64)
-        self._reach = self._corners_from_center()
 
-    def moved_to(self, center: tuple[float, float]) -> "Warp":
+    def moved_to(self, x: float, y: float) -> "Warp":
         """The same warp with another centre."""
         other = copy.copy(self)
-        other.center = np.array(center, dtype=np.float64)
+        other.center = np.array((x, y), dtype=np.float64)
         return other
 
     def unbent(self) -> "Warp":
-        """The same view of the flat canvas, without the bend: for the plate behind the letters."""
+        """The same view of the flat canvas: for the sign behind the letters."""
         other = copy.copy(self)
-        other.bend = Bend()
-        other._reach = other._corners_from_center()
+        other.bend = UNBENT
         return other
 
     def forward(self, points: np.ndarray) -> np.ndarray:
         """Canvas points (N, 2), x and y, to points of the photograph (N, 2)."""
         x, y = self._bent(*np.asarray(points, dtype=np.float64).T)
-        return _apply(self._matrix, x, y) + self.center
+        homogeneous = self._matrix @ np.stack([x, y, np.ones_like(x)])
+        return (homogeneous[:2] / homogeneous[2]).T + self.center
 
     def outline(self, box: tuple[float, float, float, float], steps: int = 8) -> np.ndarray:
         """A canvas box as a polygon (N, 2): 4 vertices, 2 * (steps + 1) if it is bent."""
@@ -79,20 +93,21 @@ class Warp:
         lower = np.stack([across[::-1], np.full_like(across, bottom)], axis=1)
         return self.forward(np.concatenate([upper, lower]))
 
-    def bounds(self) -> tuple[float, float, float, float]:
-        """Left, top, right and bottom of the warped canvas in the photograph."""
-        return tuple((self._reach + np.tile(self.center, 2)).tolist())
-
-    def _corners_from_center(self) -> np.ndarray:
+    def corners(self) -> np.ndarray:
+        """Upper left and lower right corner of the warped canvas in the photograph, (2, 2)."""
         height, width = self.canvas
-        polygon = self.outline((0, 0, width, height), steps=24) - self.center
-        return np.concatenate([polygon.min(axis=0), polygon.max(axis=0)])
+        polygon = self.outline((0, 0, width, height), steps=24)
+        return np.stack([polygon.min(axis=0), polygon.max(axis=0)])
 
-    def render(self, canvas: np.ndarray, region: tuple[int, int, int, int]) -> np.ndarray:
-        """The canvas (h, w) in a region (left, top, right, bottom) of the photograph, 0 outside."""
-        left, top, right, bottom = region
-        x = np.arange(left, right, dtype=np.float32) - np.float32(self.center[0])
-        y = np.arange(top, bottom, dtype=np.float32)[:, None] - np.float32(self.center[1])
+    def region(self) -> Region:
+        """Whole pixels of the photograph that the warped canvas touches."""
+        return Region.around(self.corners())
+
+    def render(self, canvas: np.ndarray, region: Region) -> np.ndarray:
+        """The canvas (h, w) in a region of the photograph, 0 outside."""
+        x = np.arange(region.left, region.right, dtype=np.float32) - np.float32(self.center[0])
+        y = np.arange(region.top, region.bottom, dtype=np.float32) - np.float32(self.center[1])
+        y = y[:, None]
         m = self._inverse.astype(np.float32)
         weight = m[2, 0] * x + (m[2, 1] * y + m[2, 2])
         u = (m[0, 0] * x + (m[0, 1] * y + m[0, 2])) / weight
@@ -105,7 +120,7 @@ class Warp:
         if self.bend.kind == "wave":
             return x, y + self._wave(x)
         if self.bend.kind == "arc":
-            radius = width / self.bend.amount  # negative: the middle is lowest
+            radius = width / self.bend.amount  # negative if the middle is lowest
             angle = (x - width / 2) / radius
             reach = radius + height / 2 - y
             return width / 2 + reach * np.sin(angle), height / 2 + radius - reach * np.cos(angle)
@@ -144,18 +159,12 @@ def along_circle(
 def _perspective(
     canvas: tuple[int, int], scale: float, angle: float, tilt: tuple[float, float]
 ) -> np.ndarray:
-    """Homography from canvas pixels to pixels around the canvas' centre."""
+    """Homography from canvas pixels to pixels around the canvas centre."""
     height, width = canvas
-    to_center = np.array([[1, 0, -width / 2], [0, 1, -height / 2], [0, 0, 1]])
     longest = max(height, width)
-    seen = np.array(
-        [[1 / scale, 0, 0], [0, 1 / scale, 0], [tilt[0] / longest, tilt[1] / longest, 1]]
-    )
+    to_center = np.array([[1, 0, -width / 2], [0, 1, -height / 2], [0, 0, 1]])
+    view = np.diag([1 / scale, 1 / scale, 1])
+    view[2, :2] = tilt[0] / longest, tilt[1] / longest
     cosine, sine = np.cos(angle), np.sin(angle)
     turn = np.array([[cosine, -sine, 0], [sine, cosine, 0], [0, 0, 1]])
-    return turn @ seen @ to_center
-
-
-def _apply(matrix: np.ndarray, x: np.ndarray, y: np.ndarray) -> np.ndarray:
-    points = matrix @ np.stack([x, y, np.ones_like(x)])
-    return (points[:2] / points[2]).T
+    return turn @ view @ to_center

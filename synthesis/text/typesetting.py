@@ -1,4 +1,4 @@
-"""Typesetting: lines of words become the coverage of one flat canvas and a box for every word."""
+"""Typesetting: lines of words become the coverage of a flat canvas and a box per word."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
@@ -9,7 +9,10 @@ from PIL import Image, ImageDraw, ImageFont
 from synthesis.text.fonts import load_font, needs_shaping
 
 LETTER_HEIGHT = 0.72  # of the em, roughly: sizes are drawn as letter heights
-_LARGE = 64  # pixels per em; smaller letters are drawn at twice the size and reduced by the warp
+_LARGE = 64  # pixels per em; smaller letters are rendered at twice the size and reduced by the warp
+_SLACK = {"left": 0.0, "center": 0.5, "right": 1.0}  # share of a line's slack on its left
+
+Box = tuple[int, int, int, int]  # left, top, right, bottom in pixels
 
 
 @dataclass(frozen=True)
@@ -23,15 +26,15 @@ class Line:
 
 @dataclass(frozen=True)
 class Setting:
-    """How lines are set.
+    """Parameters of typesetting.
 
     Args:
         size: pixels per em in the photograph.
         align: left, center or right.
-        leading: distance of baselines in em, rather of the lower line's than of the upper one's.
-        tracking: extra space between letters in em; only for scripts whose letters stand alone.
+        leading: distance between baselines in em, which depends more on the lower line's size.
+        tracking: extra space between letters in em; only for scripts with separate letters.
         word_space: in em.
-        vertical: letters one below the other, lines from right to left, as on East Asian signs.
+        vertical: letters run down and lines from right to left, as on East Asian signs.
     """
 
     size: float
@@ -40,6 +43,10 @@ class Setting:
     tracking: float = 0.0
     word_space: float = 0.3
     vertical: bool = False
+
+    def em(self, line: Line, scale: float) -> int:
+        """Canvas pixels per em of a line."""
+        return max(6, round(self.size * line.size * scale))
 
 
 @dataclass(frozen=True)
@@ -50,23 +57,23 @@ class Word:
         text: the string.
         font: path of its font.
         size: pixels per em on the canvas.
-        box: left, top, right, bottom of its ink in canvas pixels.
+        box: of its ink, in canvas pixels.
         baseline: canvas y.
     """
 
     text: str
     font: str
     size: int
-    box: tuple[int, int, int, int]
+    box: Box
     baseline: int
 
 
 @dataclass(frozen=True)
-class Block:
-    """Text set on a flat canvas.
+class TextBlock:
+    """Text on a flat canvas.
 
     Args:
-        coverage: uint8 (h, w), 255 where the ink covers the whole pixel.
+        coverage: uint8 (h, w), 255 where ink covers the whole pixel.
         words: in reading order.
         scale: canvas pixels per pixel of the photograph.
     """
@@ -75,135 +82,112 @@ class Block:
     words: tuple[Word, ...]
     scale: float
 
-    def padded(self, pad: int) -> "Block":
-        """The same block with an empty margin of `pad` canvas pixels."""
-        words = [
-            replace(word, box=tuple(side + pad for side in word.box), baseline=word.baseline + pad)
-            for word in self.words
-        ]
-        return replace(self, coverage=np.pad(self.coverage, pad), words=tuple(words))
 
-
-def typeset(lines: Sequence[Line], setting: Setting) -> Block:
-    """Set and draw lines of text. Raises ValueError if nothing would be seen."""
-    return Arrangement(lines, setting).draw()
-
-
-class Arrangement:
-    """Lines of text with the place of every letter, not yet drawn: to see whether they fit.
+class TextLayout:
+    """Lines of text with the position of every letter, not yet rendered: to see whether they fit.
 
     Args:
-        lines: to set.
-        setting: how.
+        lines: at least one.
+        setting: see `Setting`.
     """
 
     def __init__(self, lines: Sequence[Line], setting: Setting) -> None:
         self.scale = 2.0 if setting.size < _LARGE else 1.0
-        arrange = _vertical if setting.vertical else _horizontal
-        self._pieces = arrange(lines, setting, self.scale)
-        self._boxes = np.array([piece.box() for piece in self._pieces])
+        lay_out = _vertical if setting.vertical else _horizontal
+        self._words = lay_out(lines, setting, self.scale)
+        self._boxes = np.array([_ink_box(word) for word in self._words])  # (N, 4)
         self._corner = self._boxes[:, :2].min(axis=0) - 2
         width, height = self._boxes[:, 2:].max(axis=0) + 2 - self._corner
         self.canvas = (int(height), int(width))
 
-    def draw(self) -> Block:
-        """The block. Raises ValueError if nothing would be seen."""
+    def render(self, pad: int = 0) -> TextBlock:
+        """The block with an empty margin of `pad` canvas pixels; ValueError if it shows no ink."""
         picture = Image.new("L", self.canvas[::-1])
         draw = ImageDraw.Draw(picture)
         left, top = self._corner
-        for piece in self._pieces:
-            place = (piece.x - left, piece.y - top)
-            draw.text(place, piece.text, fill=255, font=piece.face(), anchor="ls")
-        coverage = np.array(picture)
+        for run in (run for word in self._words for run in word):
+            draw.text((run.x - left, run.y - top), run.text, fill=255, font=run.face, anchor="ls")
+        coverage = np.pad(np.array(picture), pad)
         if not coverage.any():
-            raise ValueError(f"no ink in {[piece.text for piece in self._pieces]}")
-        return Block(coverage, tuple(self._words()), self.scale)
-
-    def _words(self) -> list[Word]:
-        boxes = self._boxes - np.tile(self._corner, 2)
-        numbers = np.array([piece.word for piece in self._pieces])
+            raise ValueError(f"no ink in {[run.text for word in self._words for run in word]}")
         words = []
-        for number in np.unique(numbers):
-            members = np.flatnonzero(numbers == number)
-            box = (*boxes[members, :2].min(axis=0), *boxes[members, 2:].max(axis=0))
-            last = self._pieces[members[-1]]
-            text = "".join(self._pieces[member].text for member in members)
-            baseline = int(last.y - self._corner[1])
-            words.append(Word(text, last.font, last.size, tuple(map(int, box)), baseline))
-        return words
+        for word, box in zip(self._words, self._boxes, strict=True):
+            text, last = "".join(run.text for run in word), word[-1]
+            x1, y1, x2, y2 = (box - np.tile(self._corner - pad, 2)).tolist()
+            baseline = int(last.y - top + pad)
+            words.append(Word(text, last.font, last.size, (x1, y1, x2, y2), baseline))
+        return TextBlock(coverage, tuple(words), self.scale)
 
 
 @dataclass(frozen=True)
-class _Piece:
-    """Text drawn in one go at a baseline point; `word` numbers the word it belongs to."""
+class _Run:
+    """A word or a letter, rendered in one go from a point on the baseline."""
 
     text: str
     font: str
     size: int
     x: float
-    y: int
-    word: int
+    y: int = 0
 
+    @property
     def face(self) -> ImageFont.FreeTypeFont:
-        """Its font."""
         return load_font(self.font, self.size, needs_shaping(self.text))
 
-    def box(self) -> tuple[int, int, int, int]:
-        """Ink box with a pixel to spare for antialiasing."""
-        left, top, right, bottom = self.face().getbbox(self.text, anchor="ls")
-        x = int(np.floor(self.x))
-        return (
-            int(left) + x - 1,
-            int(top) + self.y - 1,
-            int(right) + x + 2,
-            int(bottom) + self.y + 2,
-        )
+
+_Word = list[_Run]
 
 
-def _em(line: Line, setting: Setting, scale: float) -> int:
-    return max(6, round(setting.size * line.size * scale))
+def _ink_box(word: _Word) -> Box:
+    """Box of a word, with a pixel to spare for antialiasing."""
+    corners = []
+    for run in word:
+        left, top, right, bottom = map(int, run.face.getbbox(run.text, anchor="ls"))
+        x = int(np.floor(run.x))
+        corners.append((left + x - 1, top + run.y - 1, right + x + 2, bottom + run.y + 2))
+    lefts, tops, rights, bottoms = zip(*corners, strict=True)
+    return min(lefts), min(tops), max(rights), max(bottoms)
 
 
-def _horizontal(lines: Sequence[Line], setting: Setting, scale: float) -> list[_Piece]:
-    rows = [_set_line(line, _em(line, setting, scale), setting) for line in lines]
+def _horizontal(lines: Sequence[Line], setting: Setting, scale: float) -> list[_Word]:
+    rows = [_set_line(line, setting.em(line, scale), setting) for line in lines]
     widest = max(width for _, width in rows)
-    slack = {"left": 0.0, "center": 0.5, "right": 1.0}[setting.align]
-    pieces, baseline, first_word, above = [], 0, 0, 0
+    words: list[_Word] = []
+    baseline, above = 0, 0
     for line, (row, width) in zip(lines, rows, strict=True):
-        size = _em(line, setting, scale)
+        size = setting.em(line, scale)
         baseline += round(setting.leading * (0.3 * above + 0.7 * size)) if above else 0
         above = size
-        shift = (widest - width) * slack
-        pieces += [
-            replace(piece, x=piece.x + shift, y=baseline, word=piece.word + first_word)
-            for piece in row
-        ]
-        first_word += len(line.words)
-    return pieces
+        shift = (widest - width) * _SLACK[setting.align]
+        words += [[replace(run, x=run.x + shift, y=baseline) for run in word] for word in row]
+    return words
 
 
-def _set_line(line: Line, size: int, setting: Setting) -> tuple[list[_Piece], float]:
+def _set_line(line: Line, size: int, setting: Setting) -> tuple[list[_Word], float]:
+    """Words of a line on a baseline at 0, and its width."""
     face = load_font(line.font, size, any(map(needs_shaping, line.words)))
-    pieces, x = [], 0.0
-    for number, word in enumerate(line.words):
-        for part in word if setting.tracking else [word]:
-            pieces.append(_Piece(part, line.font, size, x, 0, number))
+    words, x = [], 0.0
+    for text in line.words:
+        word = []
+        for part in text if setting.tracking else [text]:
+            word.append(_Run(part, line.font, size, x))
             x += face.getlength(part) + setting.tracking * size
         x += (setting.word_space - setting.tracking) * size
-    return pieces, x - setting.word_space * size
+        words.append(word)
+    return words, x - setting.word_space * size
 
 
-def _vertical(lines: Sequence[Line], setting: Setting, scale: float) -> list[_Piece]:
-    pieces, number, x = [], 0, 0.0
+def _vertical(lines: Sequence[Line], setting: Setting, scale: float) -> list[_Word]:
+    words, x = [], 0.0
     for line in lines:
-        size = _em(line, setting, scale)
+        size = setting.em(line, scale)
         face, y = load_font(line.font, size), 0.0
         x -= 1.3 * size
-        for word in line.words:
-            for letter in word:
+        for text in line.words:
+            word = []
+            for letter in text:
                 indent = (size - face.getlength(letter)) / 2
-                pieces.append(_Piece(letter, line.font, size, x + indent, round(y), number))
+                word.append(_Run(letter, line.font, size, x + indent, round(y)))
                 y += 1.08 * size
             y += setting.word_space * size
-            number += 1
-    return pieces
+            words.append(word)
+    return words

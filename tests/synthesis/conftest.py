@@ -1,4 +1,4 @@
-"""A synthetic data set that the tests of this folder share; they only read it or copy it."""
+"""Fonts, sources, scenes and a synthetic data set that the tests of this folder share."""
 
 import string
 from collections.abc import Callable
@@ -8,11 +8,14 @@ import pytest
 from font_files import write_font
 from PIL import ImageFont
 
-from synthesis.photo.backgrounds import find_photographs, shipped_photographs, split_photographs
-from synthesis.samples import Materials
-from synthesis.synthesize import Recipe, synthesize
-from synthesis.text.corpus import SCRIPTS
+from synthesis.photo.backgrounds import shipped_photographs, split_photographs
+from synthesis.samples import SampleSource
+from synthesis.sampling import generator
+from synthesis.scene.composition import Composer, SceneOptions
+from synthesis.scene.scene import Scene
 from synthesis.text.fonts import FontBook, load_faces
+from synthesis.text.scripts import SCRIPTS
+from synthesis.writer import DatasetWriter
 
 
 @pytest.fixture(scope="session")
@@ -33,25 +36,46 @@ def fonts(font_folder: Path) -> FontBook:
 
 
 @pytest.fixture(scope="session")
-def materials(fonts: FontBook) -> Materials:
+def source(fonts: FontBook) -> SampleSource:
     """Photographs and fonts for small pictures."""
-    return Materials(shipped_photographs(), fonts, size=256)
+    return SampleSource(shipped_photographs(), fonts, size=256)
 
 
 @pytest.fixture(scope="session")
-def make_recipe(fonts: FontBook) -> Callable[..., Recipe]:
-    """A function (output_dir, seed=0, fonts=...) that returns a recipe for small pictures."""
+def scene_of(source: SampleSource) -> Callable[..., Scene]:
+    """A function that composes the scene of a seed with a task's options.
 
-    def make(output_dir: Path, seed: int = 0, fonts: FontBook = fonts) -> Recipe:
-        photographs = split_photographs(find_photographs([]))
-        return Recipe(output_dir, photographs, fonts, size=256, seed=seed, avoid_text=True)
+    With `legible`, texts are added until a word of the scene is readable.
+    """
+
+    def compose(seed: int, options: SceneOptions, legible: bool = False) -> Scene:
+        rng = generator(seed)
+        composer = Composer(rng, source.draw_background(rng), source.fonts, options)
+        scene = composer.compose()
+        while legible and not any(word.legible for word in scene.words):
+            composer.add_bare_text()
+        return scene
+
+    return compose
+
+
+@pytest.fixture(scope="session")
+def make_writer(fonts: FontBook) -> Callable[..., DatasetWriter]:
+    """A function (output_dir, seed=0, fonts=...) that returns a writer of small pictures."""
+
+    def make(output_dir: Path, seed: int = 0, fonts: FontBook = fonts) -> DatasetWriter:
+        photographs = split_photographs(shipped_photographs())
+        sources = {split: SampleSource(paths, fonts, 256) for split, paths in photographs.items()}
+        return DatasetWriter(output_dir, sources, seed)
 
     return make
 
 
 @pytest.fixture(scope="session")
-def synthetic(tmp_path_factory: pytest.TempPathFactory, make_recipe: Callable[..., Recipe]) -> Path:
-    """Folder of a data set of 3 training and 2 test samples, made in this process."""
+def synthetic(
+    tmp_path_factory: pytest.TempPathFactory, make_writer: Callable[..., DatasetWriter]
+) -> Path:
+    """Folder of a data set of 3 training and 2 test samples; tests only read it."""
     folder = tmp_path_factory.mktemp("synthetic")
-    synthesize(make_recipe(folder), {"train": 3, "test": 2}, workers=0, progress=False)
+    make_writer(folder).write({"train": 3, "test": 2}, workers=0, progress=False)
     return folder

@@ -1,92 +1,35 @@
-"""The data set as a whole: the same bytes for any number of workers, readable by the data sets."""
+"""The command: options, summary, overwriting."""
 
-import hashlib
 import json
 import sys
-from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+from manifest import read_manifest
 
-from datasets import build_dataset
-from synthesis import synthesize as command
-from synthesis.layouts import read_manifest
+from synthesis import synthesize
 from synthesis.photo.backgrounds import shipped_photographs
-from synthesis.synthesize import Recipe, synthesize
-from synthesis.text.fonts import FontBook, load_faces
+from synthesis.writer import DatasetWriter
 
-CONFIGS = Path(__file__).parents[2] / "data_configs"
-CONFIG_NAMES = ("text-removal", "text-segmentation", "tampered-text-detection")
-
-WORD_KEYS = {"text", "script", "font", "box", "height", "legible"}
+NO_FONTS = Path(__file__).parent  # Pillow's own takes their place
 
 
-def digests(folder: Path) -> dict[str, str]:
-    """Digest of every file below a folder."""
-    files = [path for path in sorted(folder.rglob("*")) if path.is_file()]
-    return {
-        str(path.relative_to(folder)): hashlib.sha256(path.read_bytes()).hexdigest()
-        for path in files
-    }
+def run_command(monkeypatch: pytest.MonkeyPatch, *arguments: object) -> None:
+    """Run the command in this process."""
+    options = ["--num_train", 1, "--num_test", 0, "--size", 128, "--workers", 0]
+    options += ["--fonts", NO_FONTS, *arguments]
+    monkeypatch.setattr(sys, "argv", ["synthesize", *map(str, options)])
+    synthesize.main()
 
 
-def make(recipe: Recipe, workers: int = 0) -> dict[str, str]:
-    """Digests of a data set like the fixture's."""
-    synthesize(recipe, {"train": 3, "test": 2}, workers, progress=False)
-    return digests(recipe.output_dir)
-
-
-@pytest.mark.parametrize("workers", [0, 1, 2])
-def test_bytes_do_not_depend_on_workers(
-    synthetic: Path, make_recipe: Callable[..., Recipe], tmp_path: Path, workers: int
+def test_command_writes_preview_and_summary(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture
 ):
-    assert make(make_recipe(tmp_path), workers) == digests(synthetic)
-
-
-def test_a_sample_does_not_depend_on_how_many_there_are(
-    synthetic: Path, make_recipe: Callable[..., Recipe], tmp_path: Path
-):
-    make_recipe(tmp_path).make("test", 1)
-    assert digests(tmp_path).items() <= digests(synthetic).items()
-
-
-def test_another_seed_gives_other_pictures(
-    synthetic: Path, make_recipe: Callable[..., Recipe], tmp_path: Path
-):
-    other, first = make(make_recipe(tmp_path, seed=1)), digests(synthetic)
-    pictures = [path for path in first if path.endswith(".jpg")]
-    assert all(other[path] != first[path] for path in pictures)
-
-
-@pytest.mark.parametrize("split", ["train", "eval"])
-@pytest.mark.parametrize("name", CONFIG_NAMES)
-def test_configurations_read_the_data_set(synthetic: Path, tmp_path: Path, split: str, name: str):
-    (tmp_path / "synthetic").symlink_to(synthetic)
-    data = build_dataset(CONFIGS / split / f"synthetic-{name}.yaml", 64, tmp_path)
-    assert len(data) == {"train": 3, "eval": 2}[split]
-    sample = data[0, 7] if split == "train" else data[0]
-    assert sample["image"].shape == (3, 64, 64)
-    assert "label" in sample
-
-
-def test_manifest_describes_every_image(synthetic: Path):
-    records = read_manifest(synthetic)
-    assert len(records) == 3 * (3 + 2)
-    for record in records:
-        assert record["background"]
-        assert all(set(word) >= WORD_KEYS for word in record["words"])
-    detections = [record for record in records if record["task"] == "tampered_text_detection"]
-    assert all("forgeries" in record for record in detections)
-
-
-def test_test_photographs_are_not_in_training(synthetic: Path):
-    names = {
-        split: {
-            record["background"] for record in read_manifest(synthetic) if record["split"] == split
-        }
-        for split in ("train", "test")
-    }
-    assert not names["train"] & names["test"]
+    folder = tmp_path / "synthetic"
+    run_command(monkeypatch, "--output_dir", folder, "--preview")
+    assert (folder / "preview.png").is_file()
+    assert "images/s" in capsys.readouterr().out
+    assert json.loads((folder / "TextSegmentation/TextSeg/split.json").read_text())["test"] == []
 
 
 def test_test_split_from_its_own_photographs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
@@ -102,32 +45,6 @@ def test_test_split_from_its_own_photographs(tmp_path: Path, monkeypatch: pytest
         assert (record["background"] == kept.name) == (record["split"] == "test")
 
 
-def test_without_any_font_pillows_own_is_used(make_recipe: Callable[..., Recipe], tmp_path: Path):
-    fonts = FontBook(load_faces([]))
-    assert fonts.scripts == ["latin"]
-    assert make(make_recipe(tmp_path, fonts=fonts))
-    words = [word for record in read_manifest(tmp_path) for word in record["words"]]
-    assert {word["font"] for word in words} == {"Pillow built-in"}
-
-
-def run_command(monkeypatch: pytest.MonkeyPatch, *arguments: object) -> None:
-    """Run the command in this process."""
-    options = ["--num_train", 1, "--num_test", 0, "--size", 128, "--workers", 0]
-    options += ["--fonts", Path(__file__).parent, *arguments]  # none there: Pillow's own
-    monkeypatch.setattr(sys, "argv", ["synthesize", *map(str, options)])
-    command.main()
-
-
-def test_command_writes_preview_and_summary(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture
-):
-    folder = tmp_path / "synthetic"
-    run_command(monkeypatch, "--output_dir", folder, "--preview")
-    assert (folder / "preview.png").is_file()
-    assert "samples/s" in capsys.readouterr().out
-    assert json.loads((folder / "TextSegmentation/TextSeg/split.json").read_text())["test"] == []
-
-
 def test_only_a_synthetic_set_is_replaced(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
     run_command(monkeypatch, "--output_dir", tmp_path, "--num_train", 2)
     with pytest.raises(ValueError, match="not empty"):
@@ -139,7 +56,7 @@ def test_only_a_synthetic_set_is_replaced(tmp_path: Path, monkeypatch: pytest.Mo
         run_command(monkeypatch, "--output_dir", tmp_path, "--overwrite", "true")
 
 
-def test_overwriting_leaves_what_is_not_its_own(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+def test_overwriting_leaves_the_files_of_others(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
     run_command(monkeypatch, "--output_dir", tmp_path, "--preview")
     mine = tmp_path / "TextRemoval/mine/1.png"
     mine.parent.mkdir()
@@ -149,12 +66,12 @@ def test_overwriting_leaves_what_is_not_its_own(tmp_path: Path, monkeypatch: pyt
     assert not (tmp_path / "preview.png").exists()
 
 
-def test_what_an_interrupted_run_left_can_be_overwritten(tmp_path: Path, monkeypatch):
+def test_an_interrupted_run_can_be_overwritten(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
     def interrupted(*_: object) -> None:
         raise KeyboardInterrupt
 
     with monkeypatch.context() as patch:
-        patch.setattr(command.Recipe, "make", interrupted)
+        patch.setattr(DatasetWriter, "write_sample", interrupted)
         with pytest.raises(KeyboardInterrupt):
             run_command(patch, "--output_dir", tmp_path)
     run_command(monkeypatch, "--output_dir", tmp_path, "--overwrite", "true")
@@ -171,12 +88,14 @@ def test_what_an_interrupted_run_left_can_be_overwritten(tmp_path: Path, monkeyp
         ("--backgrounds", "none"),
         ("--test_backgrounds", "none"),
         ("--pages", 1.5),
-        ("--decoys", -0.5),
-        ("--honest", -0.25),
-        ("--developed", 2),
+        ("--distractors", -0.5),
+        ("--untampered", -0.25),
+        ("--postprocessed", 2),
+        ("--workers", -2),
+        ("--pages", "nan"),
     ],
 )
-def test_bad_option_is_named(
+def test_a_bad_option_is_named(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, arguments: tuple[str, object]
 ):
     monkeypatch.chdir(tmp_path)
