@@ -3,7 +3,6 @@
 import argparse
 import signal
 import sys
-import threading
 from pathlib import Path
 
 from tasks import TASKS, load_module
@@ -15,7 +14,7 @@ from upocr.picture import MAX_PIXELS
 from upocr.predictor import MODES
 from upocr.records import Records
 from upocr.results import MIN_AREA
-from utils.cli import Parser, parse_bool, positive_int, run
+from utils.cli import HelpFormatter, Parser, parse_bool, positive_int, run
 
 # What results depend on: a file done with other settings is not finished.
 SETTINGS = (
@@ -26,7 +25,7 @@ SETTINGS = (
 
 def build_parser() -> argparse.ArgumentParser:
     """Options of the command."""
-    parser = Parser(description=__doc__, formatter_class=argparse.ArgumentDefaultsHelpFormatter)
+    parser = Parser(description=__doc__, formatter_class=HelpFormatter)
     add = parser.add_argument_group("files").add_argument
     add("images", nargs="+", help="files, folders, patterns; - reads names from standard input")
     add("--output_dir", required=True, type=Path, help="folder of the results")
@@ -102,9 +101,8 @@ def build_job(args: argparse.Namespace, records: Records) -> Job:
 
 def main(arguments: list[str] | None = None) -> int:
     """Run on files; 0 if all went well, 1 if some failed."""
-    if threading.current_thread() is threading.main_thread():
-        # A polite kill ends like an error: no temporary files, records of finished images kept.
-        signal.signal(signal.SIGTERM, lambda number, frame: sys.exit(128 + number))
+    # A polite kill ends like an error: no temporary files, records of finished images kept.
+    signal.signal(signal.SIGTERM, lambda number, frame: sys.exit(128 + number))
     args = parse_args(arguments)
     records = Records(args.output_dir)
     inputs = collect_inputs(

@@ -146,8 +146,6 @@ def read_pages(path: str | Path, max_pixels: int = MAX_PIXELS) -> Iterator[Pictu
             yield from _pages(path, image, max_pixels)
     except FileNotFoundError:
         raise ValueError(f"{path}: no such file") from None
-    except IsADirectoryError:
-        raise ValueError(f"{path}: is a folder, not an image") from None
     except UnidentifiedImageError:
         reason = "not an image of a readable kind" if path.stat().st_size else "is empty"
         raise ValueError(f"{path}: {reason}") from None

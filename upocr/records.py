@@ -32,6 +32,11 @@ def record_files(record: Record) -> set[str]:
     return {file for page in record["pages"] for file in page["files"]}
 
 
+def _all_files(record: Record) -> set[str]:
+    """These, and the files of the records that it has replaced."""
+    return record_files(record) | set(record.get("older_files", ()))
+
+
 class Records:
     """The records of a folder of results.
 
@@ -45,12 +50,8 @@ class Records:
         self._records = {record["input"]: record for record in earlier}
 
     def files(self) -> set[Path]:
-        """Resolved paths of all results, those that newer records have left behind included."""
-        names = {
-            name
-            for record in self._records.values()
-            for name in record_files(record) | set(record.get("older_files", ()))
-        }
+        """Resolved paths of all results, those of replaced records included."""
+        names = set().union(*map(_all_files, self._records.values()))
         return {(self.folder / name).resolve() for name in names}
 
     def finished(self, path: Path, tasks: tuple[str, ...], options: Record) -> Record | None:
@@ -62,16 +63,13 @@ class Records:
         return record if exist and set(tasks) <= set(record["tasks"]) else None
 
     def add(self, record: Record) -> None:
-        """Take a record; drop those whose results it has replaced."""
-        files = record_files(record)
-        earlier = self._records.get(record["input"])
-        if earlier and earlier is not record:
-            older = record_files(earlier) | set(earlier.get("older_files", ()))
-            record["older_files"] = sorted(older - files)
-        self._records = {
-            name: other for name, other in self._records.items() if not files & record_files(other)
-        }
-        self._records[record["input"]] = record
+        """Take a record in place of those of the same input or with the same files."""
+        files, name = record_files(record), record["input"]
+        replaced = [
+            key for key, each in self._records.items() if key == name or files & record_files(each)
+        ]
+        older = set().union(*(_all_files(self._records.pop(key)) for key in replaced)) - files
+        self._records[name] = record | ({"older_files": sorted(older)} if older else {})
 
     def write(self) -> None:
         """Write `results.json`."""

@@ -8,6 +8,13 @@ from typing import NoReturn
 TRUE, FALSE = ("true", "yes", "1"), ("false", "no", "0")
 
 
+class HelpFormatter(argparse.ArgumentDefaultsHelpFormatter):
+    """Shows every default but None."""
+
+    def _get_help_string(self, action: argparse.Action) -> str | None:
+        return action.help if action.default is None else super()._get_help_string(action)
+
+
 class Parser(argparse.ArgumentParser):
     """A parser whose errors are ValueErrors: one line, like errors of any other input."""
 
