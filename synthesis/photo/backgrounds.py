@@ -116,7 +116,7 @@ def _draw_crop(rng: Generator, photograph: np.ndarray) -> Crop:
     return top, left, height, width
 
 
-@lru_cache(maxsize=64)
+@lru_cache(maxsize=256)
 def _text_map(path: str) -> np.ndarray:
     return text_likeness(_read(path)).astype(np.uint8)
 
