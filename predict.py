@@ -17,8 +17,8 @@ from upocr.records import Records
 from upocr.results import MIN_AREA
 from utils.cli import Parser, parse_bool, positive_int, run
 
-# What results depend on; a file that was done with other options is not finished.
-OPTIONS = (
+# What results depend on: a file done with other settings is not finished.
+SETTINGS = (
     *("weights", "mode", "window", "region", "composite", "threshold", "format", "cutout"),
     *("min_area", "dtype"),
 )
@@ -27,63 +27,37 @@ OPTIONS = (
 def build_parser() -> argparse.ArgumentParser:
     """Options of the command."""
     parser = Parser(description=__doc__, formatter_class=argparse.ArgumentDefaultsHelpFormatter)
-    _add_file_options(parser.add_argument_group("files"))
-    _add_task_options(parser.add_argument_group("tasks"))
-    _add_model_options(parser.add_argument_group("model and machine"))
-    return parser
-
-
-def _add_file_options(group: argparse._ArgumentGroup) -> None:
-    add = group.add_argument
+    add = parser.add_argument_group("files").add_argument
     add("images", nargs="+", help="files, folders, patterns; - reads names from standard input")
     add("--output_dir", required=True, type=Path, help="folder of the results")
     add("--recursive", type=parse_bool, default=False, help="include the folders below a folder")
     add("--overwrite", type=parse_bool, default=True, help="false skips finished images")
-    add(
-        "--format",
-        choices=("png", "jpg", "webp", "same"),
-        default="png",
-        help="of pictures without text; jpg changes untouched pixels slightly",
-    )
+    formats, lossy = ("png", "jpg", "webp", "same"), "jpg changes untouched pixels slightly"
+    add("--format", choices=formats, default="png", help=f"of pictures without text; {lossy}")
     add("--max_pixels", type=positive_int, default=MAX_PIXELS, help="larger images are refused")
 
-
-def _add_task_options(group: argparse._ArgumentGroup) -> None:
-    add = group.add_argument
+    add = parser.add_argument_group("tasks").add_argument
     add("--task", default="text_removal", help=f"{', '.join(TASKS)}, a further task, or all")
     add("--task_module", help="Python module that registers further tasks")
     add("--mode", choices=MODES, default="tile", help="tile: full size; resize: as in the paper")
     add("--window", type=int, help="side of a window in pixels; by default that of the weights")
-    add("--region", help="remove text only here: x1,y1,x2,y2 or a mask image of the same size")
-    add(
-        "--composite",
-        choices=COMPOSITES,
-        help="remove text where the segmentation finds it (default, if the model has that task) or "
-        f"where input and output differ by more than {255 * DIFFERENCE:g}",
-    )
+    add("--region", help="erase text only here: x1,y1,x2,y2 or a mask image of the same size")
+    segmented = "segmented text (the default if the model has that task)"
+    different = f"pixels that the network changes by more than {255 * DIFFERENCE:g}"
+    add("--composite", choices=COMPOSITES, help=f"erase {segmented} or {different}")
     add("--threshold", type=float, help="of text pixels, 0-1; by default that of the task")
     add("--cutout", type=parse_bool, default=False, help="also write text on transparent ground")
-    add(
-        "--min_area",
-        type=int,
-        default=MIN_AREA,
-        help="smaller regions of tampering detection are not listed, in pixels",
-    )
+    add("--min_area", type=int, default=MIN_AREA, help="pixels of the smallest tampering region")
 
-
-def _add_model_options(group: argparse._ArgumentGroup) -> None:
-    add = group.add_argument
+    add = parser.add_argument_group("model and machine").add_argument
     add("--weights", help="file or URL; by default pretrained/upocr_nano.safetensors")
     add("--device", default="auto", help="auto (CUDA, then MPS, then CPU), cpu, cuda, cuda:N, mps")
-    add(
-        "--dtype",
-        choices=("auto", "float32", "bfloat16", "float16"),
-        default="auto",
-        help="auto: float16 on CUDA, float32 elsewhere",
-    )
+    dtypes = ("auto", "float32", "bfloat16", "float16")
+    add("--dtype", choices=dtypes, default="auto", help="auto: float16 on CUDA, else float32")
     add("--compile", type=parse_bool, default=False, help="slower start, then faster windows")
     add("--batch_size", type=positive_int, default=4, help="windows per step")
     add("--num_threads", type=int, default=0, help="of the CPU; 0 for PyTorch's choice")
+    return parser
 
 
 def parse_args(arguments: list[str] | None = None) -> argparse.Namespace:
@@ -115,19 +89,15 @@ def build_job(args: argparse.Namespace, records: Records) -> Job:
         max_pixels=args.max_pixels,
     )
     tasks, composite = model.resolve(None if args.task == "all" else [args.task], args.composite)
-    return Job(
-        model,
-        records,
-        {name: getattr(args, name) for name in OPTIONS},
-        tasks,
-        composite=composite,
-        threshold=args.threshold,
-        region=region,
-        min_area=args.min_area,
-        format=args.format,
-        cutout=args.cutout,
-        overwrite=args.overwrite,
-    )
+    run_options = {
+        "composite": composite,
+        "threshold": args.threshold,
+        "region": region,
+        "min_area": args.min_area,
+    }
+    save_options = {"format": args.format, "cutout": args.cutout}
+    settings = {name: getattr(args, name) for name in SETTINGS}
+    return Job(model, tasks, run_options, save_options, records, settings, args.overwrite)
 
 
 def main(arguments: list[str] | None = None) -> int:

@@ -31,7 +31,7 @@ from utils.cli import Parser, parse_bool, positive_int, run
 KINDS: dict[str, tuple[str, ...] | None] = {
     "plain": None,
     **{f"only {name}": (name,) for name in INFERENCE_SWAPS},
-    "all": INFERENCE_SWAPS,
+    "all": tuple(INFERENCE_SWAPS),
 }
 # A stage of equal work in all libraries: the first of the paper's encoder at 512 x 512.
 STAGE_DIM, STAGE_HEADS, STAGE_WINDOW, STAGE_SIDE = 96, 3, 16, 128

@@ -4,6 +4,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, ClassVar
 
+from PIL import Image
 from torch.utils.data import Dataset
 
 from datasets.files import Folder, Item, check_split, names_of_split, pair_files
@@ -18,14 +19,14 @@ class TextDataset(Dataset[Sample]):
     """Images and targets of one task, as training or evaluation samples.
 
     `dataset[index, seed]` is a training sample, a pure function of both: `image` and `label` uint8
-    (3, S, S) RGB, `mask` uint8 (1, S, S) with 255 for background if the task has masks, `task`,
-    `name`. `dataset[index]` is an evaluation sample without random transforms: `image` (3, S, S),
-    `label` if the sample has one, `task`, `name`, `size` (height, width) of the file, `label_path`.
-    Reading raises ValueError naming the file.
+    (3, S, S) RGB, `mask` uint8 (1, S, S) with 255 for background, which is everywhere for tasks
+    without masks, `task`, `name`. `dataset[index]` is an evaluation sample without random
+    transforms: `image` (3, S, S), `label` if there is one, `task`, `name`, `size` (height, width)
+    of the file, `label_path`. Reading raises ValueError naming the file.
 
     Args:
         root: folder of the data set.
-        split: one of `splits`, a key of `split_file`, or else any folder of `root`.
+        split: one of `splits` or a key of `split_file` if the class has them, else any folder.
         transforms: applied in order; the last one sets the size S.
         name: of the data set, also of the folder of its outputs.
     """
@@ -41,16 +42,15 @@ class TextDataset(Dataset[Sample]):
     def __init__(
         self, root: str | Path, split: str, transforms: Sequence[Transform], name: str
     ) -> None:
-        root = Path(root)
-        self.name = name
-        self.transforms = list(transforms)
-        self.folders = self.layout(root, split)
         if self.splits:
             check_split(split, self.splits)
+        self.name = name
+        self.transforms = list(transforms)
+        self.folders = self.layout(Path(root), split)
         if self.split_file is None:
             self.items = pair_files(self.folders)
         else:
-            path = root / self.split_file
+            path = Path(root) / self.split_file
             self.items = pair_files(self.folders, names_of_split(path, split), path)
 
     @classmethod
@@ -58,7 +58,8 @@ class TextDataset(Dataset[Sample]):
         """Folder of each field, `root/SPLIT/FIELD` unless a data set says otherwise."""
         return {field: Folder(root / split / field) for field in cls.fields}
 
-    def read(self, item: Item) -> Images:
+    @classmethod
+    def read(cls, item: Item) -> Images:
         """Images of a sample at the size of the files: `image`, and as present `label`, `mask`."""
         raise NotImplementedError
 
@@ -80,6 +81,7 @@ class TextDataset(Dataset[Sample]):
         item = self.items[index]
         images = transform_images(self.read(item), self.fields, self.transforms, seed)
         images["label"] = images["label"].convert("RGB")
+        images.setdefault("mask", Image.new("1", images["image"].size, 1))
         tensors = {field: image_to_tensor(image) for field, image in images.items()}
         return {**tensors, "task": self.task, "name": item.name}
 

@@ -18,11 +18,9 @@ class DataConfig:
     """Content of a YAML file of data_configs/.
 
     Args:
-        task: registered name; the task of the data set.
-        dataset: registered name.
-        name: of the data set in logs and results, and of the folder of its outputs.
+        task, dataset: registered names, which must belong together.
+        name, split: see `TextDataset`.
         root: folder, relative to the data root.
-        split: see `TextDataset`.
         transforms: names, or mappings of one name to its arguments; `resize` comes last.
         module: Python module that registers further tasks and data sets.
     """

@@ -1,11 +1,9 @@
-"""Files of the samples: folders, natural order, names of a split, pairs of image and target."""
+"""Files of the samples: folders in natural order, names of a split, pairs of image and target."""
 
 import re
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-
-from PIL import Image
 
 from utils.files import read_json
 from utils.image import SUFFIXES
@@ -13,13 +11,7 @@ from utils.image import SUFFIXES
 
 @dataclass(frozen=True)
 class Item:
-    """Files of one sample.
-
-    Args:
-        name: file name of the image without its last suffix.
-        image: path of the image.
-        label, mask: paths of the targets, None if the sample has no such target.
-    """
+    """Files of one sample: `image`, named NAME with any suffix, and its targets, None if absent."""
 
     name: str
     image: Path
@@ -29,27 +21,24 @@ class Item:
 
 @dataclass(frozen=True)
 class Folder:
-    """Folder with one file per sample.
+    """Folder with one file NAME + ending + suffix per sample.
 
     Args:
         path: of the folder.
         suffixes: of its files, in lower case; other files are ignored.
-        ending: of the file names, between the name of the sample and the suffix.
+        ending: of its files; others are ignored.
         optional: whether evaluation works without this folder.
     """
 
     path: Path
-    suffixes: tuple[str, ...] = SUFFIXES
+    suffixes: Sequence[str] = SUFFIXES
     ending: str = ""
     optional: bool = False
 
     def files(self) -> dict[str, Path]:
         """Name of the sample -> its file, in natural order; raises as `list_files`."""
-        files = list_files(self.path, self.suffixes)
-        ending = self.ending
-        return {
-            stem.removesuffix(ending): path for stem, path in files.items() if stem.endswith(ending)
-        }
+        files, end = list_files(self.path, self.suffixes), self.ending
+        return {stem.removesuffix(end): path for stem, path in files.items() if stem.endswith(end)}
 
     def missing(self, name: str) -> str:
         """The message for a sample without a file in this folder."""
@@ -65,9 +54,9 @@ def list_files(folder: Path, suffixes: Sequence[str] = SUFFIXES) -> dict[str, Pa
     if not folder.is_dir():
         raise ValueError(f"{folder}: missing folder")
     files: dict[str, Path] = {}
-    paths = (path for path in folder.iterdir() if path.suffix.lower() in suffixes)
-    for path in sorted(paths, key=_natural_key):
-        if path.name.startswith("."):  # macOS leaves ._1.jpg beside 1.jpg
+    for path in sorted(folder.iterdir(), key=_natural_key):
+        # macOS leaves ._1.jpg beside 1.jpg.
+        if path.suffix.lower() not in suffixes or path.name.startswith("."):
             continue
         if path.stem in files:
             raise ValueError(f"{path}: {files[path.stem].name} in this folder has the same name")
@@ -77,32 +66,31 @@ def list_files(folder: Path, suffixes: Sequence[str] = SUFFIXES) -> dict[str, Pa
     return files
 
 
-def _natural_key(path: Path) -> tuple[tuple[int, str], ...]:
+def _natural_key(path: Path) -> list[tuple[int, str]]:
     parts = re.split(r"(\d+)", path.name)
-    return tuple((int(part), part) if part.isdecimal() else (0, part) for part in parts)
+    return [(int(part), part) if part.isdecimal() else (0, part) for part in parts]
 
 
 def pair_files(
     folders: Mapping[str, Folder], names: Iterable[str] | None = None, source: Path | None = None
 ) -> list[Item]:
-    """Samples with their files in the folders `image`, `label`, `mask`.
+    """Samples from the folders `image`, `label`, `mask`: all images, or the names in `source`.
 
-    They are `names`, listed in the file `source`, or else all images. Raises ValueError naming the
-    folder or file that is missing.
+    Raises ValueError naming the folder or file that is missing.
     """
-    present = {
-        key: each for key, each in folders.items() if each.path.is_dir() or not each.optional
+    files = {
+        field: folder.files()
+        for field, folder in folders.items()
+        if folder.path.is_dir() or not folder.optional
     }
-    files = {field: folder.files() for field, folder in present.items()}
-    images = files.pop("image")
     items = []
-    for name in images if names is None else names:
-        if name not in images:
+    for name in files["image"] if names is None else names:
+        if name not in files["image"]:
             raise ValueError(f"{source}: no image {name}.* in {folders['image'].path}")
         for field, paths in files.items():
             if name not in paths:
-                raise ValueError(f"{images[name]}: {folders[field].missing(name)}")
-        items.append(Item(name, images[name], **{field: files[field][name] for field in files}))
+                raise ValueError(f"{files['image'][name]}: {folders[field].missing(name)}")
+        items.append(Item(name, **{field: paths[name] for field, paths in files.items()}))
     return items
 
 
@@ -119,10 +107,9 @@ def match_folders(first: Folder, second: Folder) -> dict[str, tuple[Path, Path]]
         others = {name: path for name, path in others.items() if path not in files.values()}
     if not files:
         raise ValueError(f"{first.path}: no image of a name that ends with {first.ending!r}")
-    for folder, present, sought in ((second, others, files), (first, files, others)):
-        for name, path in sought.items():
-            if name not in present:
-                raise ValueError(f"{path}: {folder.missing(name)}")
+    for name, path in (files | others).items():
+        if name not in files or name not in others:
+            raise ValueError(f"{path}: {(second if name in files else first).missing(name)}")
     return {name: (path, others[name]) for name, path in files.items()}
 
 
@@ -156,10 +143,3 @@ def check_split(split: str, choices: Sequence[str]) -> None:
     """Raise ValueError for a split that the data set does not have."""
     if split not in choices:
         raise ValueError(f"unknown split {split!r}, expected one of {', '.join(choices)}")
-
-
-def check_size(image: Image.Image, target: Image.Image, path: Path) -> None:
-    """Raise ValueError naming the file of the target if its size differs from the image's."""
-    if image.size != target.size:
-        sizes = [f"{width} x {height}" for width, height in (target.size, image.size)]
-        raise ValueError(f"{path}: {sizes[0]} pixels, but its image has {sizes[1]}")

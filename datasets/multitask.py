@@ -7,7 +7,6 @@ from typing import Any
 
 import numpy as np
 import torch
-from torch import Tensor
 from torch.utils.data import DataLoader, Dataset
 
 from datasets.base import Sample, TextDataset
@@ -21,15 +20,12 @@ Key = tuple[int, Any]  # number of the data set, key of its sample
 
 
 class MultiTaskLoader:
-    """Endless iterator over training batches, each with `batch_size` samples per data set.
+    """Endless iterator over training batches with samples of all data sets, in order of `TASKS`.
 
-    A batch holds the data sets in the order of `TASKS`. Every data set is a stream of epochs, each
-    a new permutation, cut into batches without a gap. Each position of a stream follows from the
-    seed alone: neither the number of workers nor an interruption changes a batch, and several
-    processes together read what one process reads with their joint batch size.
-
-    `Batch.masks` is 255 everywhere for tasks without masks. A broken file raises the ValueError of
-    its data set.
+    Every data set is a stream of epochs, each a new permutation, cut into batches without a gap.
+    Each position of a stream follows from the seed alone: neither the number of workers nor an
+    interruption changes a batch, and several processes together read what one process reads with
+    their joint batch size. A broken file raises the ValueError of its data set.
 
     Args:
         datasets: in any order; a task may have several.
@@ -177,36 +173,24 @@ def _permutation(seed: int, number: int, epoch: int, length: int) -> np.ndarray:
     return np.random.default_rng(sequence).permutation(length)
 
 
-def _join(samples: list[Sample | Exception]) -> Batch | Exception:
-    read: list[Sample] = []
-    for sample in samples:
-        if isinstance(sample, Exception):
-            return sample
-        read.append(sample)
-    return Batch(
-        images=torch.stack([sample["image"] for sample in read]),
-        labels=torch.stack([sample["label"] for sample in read]),
-        masks=torch.stack([_mask(sample) for sample in read]),
-        tasks=[sample["task"] for sample in read],
-        names=[sample["name"] for sample in read],
+def _join(samples: list[Any]) -> Batch | Exception:
+    if errors := [sample for sample in samples if isinstance(sample, Exception)]:
+        return errors[0]
+    images, labels, masks = (
+        torch.stack([sample[field] for sample in samples]) for field in ("image", "label", "mask")
     )
-
-
-def _mask(sample: Sample) -> Tensor:
-    return sample["mask"] if "mask" in sample else torch.full_like(sample["image"][:1], 255)
+    tasks, names = ([sample[key] for sample in samples] for key in ("task", "name"))
+    return Batch(images, labels, masks, tasks, names)
 
 
 def _worker_options(num_workers: int) -> dict[str, Any]:
     """DataLoader arguments: workers, and a generator that spares the global one."""
     options: dict[str, Any] = {"num_workers": num_workers, "generator": torch.Generator()}
     if num_workers:
-        # A plain fork copies locks held by the threads of NCCL, gloo or a logger, and workers then
-        # hang now and then.
-        method = "forkserver"
-        if method not in multiprocessing.get_all_start_methods():
-            method = "spawn"
-        context = multiprocessing.get_context(method)
-        if method == "forkserver":  # import once for all workers
+        # Plain forks copy locks held by the threads of NCCL, gloo or a logger, and may then hang.
+        can_fork = "forkserver" in multiprocessing.get_all_start_methods()
+        context = multiprocessing.get_context("forkserver" if can_fork else "spawn")
+        if can_fork:  # import once for all workers
             context.set_forkserver_preload(["torchvision.transforms"])
         options["multiprocessing_context"] = context
     return options

@@ -1,10 +1,12 @@
 """One set of transforms for all tasks: each field declares how it is resampled and filled."""
 
+import dataclasses
 import math
 import random
 from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import torch
 from PIL import Image
@@ -39,14 +41,25 @@ class Transform(ABC):
 TRANSFORMS: Registry[type[Transform]] = Registry("transform")
 
 
+def _between(low: float, high: float) -> Any:
+    """A dataclass field with a range."""
+    return dataclasses.field(metadata={"range": (low, high)})
+
+
 @dataclass(frozen=True)
 class RandomTransform(Transform):
-    """A transform that `apply` performs with a probability."""
+    """A transform that `apply` performs with a probability; arguments are checked."""
 
-    probability: float
+    probability: float = _between(0, 1)
 
     def __post_init__(self) -> None:
-        _check_range("probability", self.probability, 0, 1)
+        for field in dataclasses.fields(self):
+            self._check(field.name, *field.metadata["range"])
+
+    def _check(self, name: str, low: float, high: float) -> None:
+        value = getattr(self, name)
+        if not low <= value <= high:
+            raise ValueError(f"{name} is {value}, expected {low} to {high}")
 
     def __call__(self, images: Images, fields: Mapping[str, Field], rng: random.Random) -> Images:
         # Official: one number is drawn in any case, even for a probability of 0 or 1.
@@ -65,20 +78,19 @@ class RandomCrop(RandomTransform):
     """Crop a window whose width and height are independent random fractions of the image's.
 
     Args:
-        min_ratio, max_ratio: bounds of the fraction, in (0, 1].
+        min_ratio, max_ratio: bounds of the fraction.
     """
 
-    min_ratio: float
-    max_ratio: float
+    min_ratio: float = _between(0, 1)
+    max_ratio: float = _between(0, 1)
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        _check_range("max_ratio", self.max_ratio, 0, 1)
-        _check_range("min_ratio", self.min_ratio, 0, self.max_ratio)
+        self._check("min_ratio", 0, self.max_ratio)
 
     def apply(self, images: Images, fields: Mapping[str, Field], rng: random.Random) -> Images:
-        """Draws the width ratio, the height ratio, the left and the top edge, in this order."""
         width, height = next(iter(images.values())).size
+        # Official: the order of the four draws.
         crop_width = max(1, int(width * rng.uniform(self.min_ratio, self.max_ratio)))
         crop_height = max(1, int(height * rng.uniform(self.min_ratio, self.max_ratio)))
         left = rng.randint(0, width - crop_width)
@@ -93,7 +105,6 @@ class RandomHorizontalFlip(RandomTransform):
     """Mirror left and right."""
 
     def apply(self, images: Images, fields: Mapping[str, Field], rng: random.Random) -> Images:
-        """Draws nothing."""
         flip = Image.Transpose.FLIP_LEFT_RIGHT
         return {name: image.transpose(flip) for name, image in images.items()}
 
@@ -107,14 +118,9 @@ class RandomRotation(RandomTransform):
         max_angle: largest angle in degrees, in either direction.
     """
 
-    max_angle: float
-
-    def __post_init__(self) -> None:
-        super().__post_init__()
-        _check_range("max_angle", self.max_angle, 0, 180)
+    max_angle: float = _between(0, 180)
 
     def apply(self, images: Images, fields: Mapping[str, Field], rng: random.Random) -> Images:
-        """Draws the angle."""
         # Official: nearest neighbour for every field, photographs included.
         angle = rng.uniform(-self.max_angle, self.max_angle)
         return {
@@ -126,26 +132,19 @@ class RandomRotation(RandomTransform):
 @TRANSFORMS.register("color_jitter")
 @dataclass(frozen=True)
 class ColorJitter(RandomTransform):
-    """Change the colours of the field `image`, by torchvision.
+    """Change the colours of the field `image`, by torchvision and torch's global CPU generator.
 
     Args:
         brightness, contrast, saturation: largest relative change.
-        hue: largest shift, 0 to 0.5 of the colour circle.
+        hue: largest shift as a fraction of the colour circle.
     """
 
-    brightness: float
-    contrast: float
-    saturation: float
-    hue: float
-
-    def __post_init__(self) -> None:
-        super().__post_init__()
-        for name in ("brightness", "contrast", "saturation"):
-            _check_range(name, getattr(self, name), 0, math.inf)
-        _check_range("hue", self.hue, 0, 0.5)
+    brightness: float = _between(0, math.inf)
+    contrast: float = _between(0, math.inf)
+    saturation: float = _between(0, math.inf)
+    hue: float = _between(0, 0.5)
 
     def apply(self, images: Images, fields: Mapping[str, Field], rng: random.Random) -> Images:
-        """Draws from torch's global CPU generator only."""
         jitter = TorchColorJitter(self.brightness, self.contrast, self.saturation, self.hue)
         return images | {"image": jitter(images["image"])}
 
@@ -176,14 +175,8 @@ def transform_images(
         transforms = [step for step in transforms if not isinstance(step, RandomTransform)]
     rng = random.Random(seed)
     with torch.random.fork_rng(devices=[]):
-        # torch.manual_seed would also reseed the generators of GPUs, which fork_rng does not
-        # restore here.
+        # torch.manual_seed would also reseed GPUs, which fork_rng does not restore here.
         torch.default_generator.manual_seed(seed or 0)
         for step in transforms:
             images = step(images, fields, rng)
     return images
-
-
-def _check_range(name: str, value: float, low: float, high: float) -> None:
-    if not low <= value <= high:
-        raise ValueError(f"{name} is {value}, expected {low} to {high}")

@@ -11,16 +11,16 @@ from torch import Tensor
 from utils.registry import Registry
 
 Results = dict[str, Any]  # ready for JSON
+Samples = Sequence[dict[str, Any]]  # evaluation samples, see `datasets.TextDataset`
 
 
 @dataclass(frozen=True)
 class EvaluationOptions:
-    """Choices of an evaluation.
+    """Choices of an evaluation; raises ValueError for a threshold outside of 0 to 1.
 
     Args:
-        visualize: write pictures of predicted pixel classes. Outputs of text removal are always
-            written.
-        threshold: for tasks decoded by a threshold, 0 to 1; None for the task's own default.
+        visualize: write pictures of the predicted classes; text removal always writes its outputs.
+        threshold: of tasks decoded by a threshold; None for the default of the task.
     """
 
     visualize: bool = False
@@ -35,23 +35,22 @@ DEFAULTS = EvaluationOptions()
 
 
 class Evaluator(ABC):
-    """Scores the outputs for one data set; the methods are called in the order below.
-
-    Args:
-        dataset_name: folder of the pictures.
-        output_dir: parent of that folder.
-        options: see `EvaluationOptions`.
-    """
+    """Scores the outputs for one data set; pictures go to `output_dir/dataset_name`."""
 
     def __init__(
         self, dataset_name: str, output_dir: str | Path, options: EvaluationOptions = DEFAULTS
     ) -> None:
         self.folder = Path(output_dir) / dataset_name
         self.options = options
+        self.setup()
 
     @abstractmethod
-    def update(self, outputs: Tensor, samples: Sequence[dict[str, Any]]) -> None:
-        """Add a batch: outputs (B, 3, S, S) RGB in [0, 1] and its B evaluation samples."""
+    def setup(self) -> None:
+        """Begin without samples; called once."""
+
+    @abstractmethod
+    def update(self, outputs: Tensor, samples: Samples) -> None:
+        """Add a batch: outputs (B, 3, S, S) RGB in [0, 1] on any device, and its B samples."""
 
     @abstractmethod
     def compute(self) -> Results:
@@ -76,5 +75,5 @@ EVALUATORS: Registry[type[Evaluator]] = Registry("task")
 def build_evaluator(
     task: str, dataset_name: str, output_dir: str | Path, options: EvaluationOptions = DEFAULTS
 ) -> Evaluator:
-    """Evaluator of a task, see `Evaluator`; raises ValueError for an unknown task."""
+    """Evaluator of a task; raises ValueError for an unknown task."""
     return EVALUATORS[task](dataset_name, output_dir, options)

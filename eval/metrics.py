@@ -147,46 +147,12 @@ def clustered(wrong: np.ndarray) -> np.ndarray:
     return binary_erosion(wrong)
 
 
-def ssim(image: np.ndarray, target: np.ndarray) -> float:
+def ssim(image: np.ndarray, target: np.ndarray, luminance_constant: float = 0.01) -> float:
     """Mean SSIM of two float64 luma planes (H, W), 0-255 (Wang et al., TIP 2004).
 
     Gaussian window of 11 taps with sigma 1.5, no padding. Raises ValueError for a side below 11
     pixels.
     """
-    return _structural_similarity(image, target)
-
-
-def multi_scale_ssim(image: np.ndarray, target: np.ndarray) -> float:
-    """Multi-scale SSIM (Wang et al., Asilomar 2003) of two float64 luma planes (H, W), 0-255.
-
-    Five scales, each the 2 x 2 means of the previous one. An image with a side below 176 pixels has
-    only the scales that hold the window of 11 pixels, with weights normalised to 1. A negative mean
-    counts as 0, because it has no real power. Raises ValueError for a side below 11 pixels.
-    """
-    weights = np.array(SCALE_WEIGHTS[: max(1, _num_scales(image.shape))])
-    result = 1.0
-    for scale, weight in enumerate(weights / weights.sum()):
-        term = ssim if scale == len(weights) - 1 else contrast_structure
-        result *= max(0.0, term(image, target)) ** weight
-        image, target = _halve(image), _halve(target)
-    return float(result)
-
-
-def contrast_structure(image: np.ndarray, target: np.ndarray) -> float:
-    """Mean of SSIM without its luminance term; arguments and errors as in `ssim`."""
-    # This constant makes the luminance term exactly 1 in float64, which leaves the other two.
-    return _structural_similarity(image, target, luminance_constant=1e9)
-
-
-def _paper_mssim(luma: np.ndarray, target: np.ndarray) -> float:
-    # Official: the planes are never downsampled; all five scales have full resolution.
-    fine = max(0.0, contrast_structure(luma, target)) ** sum(SCALE_WEIGHTS[:-1])
-    return float(fine * max(0.0, ssim(luma, target)) ** SCALE_WEIGHTS[-1])
-
-
-def _structural_similarity(
-    image: np.ndarray, target: np.ndarray, luminance_constant: float = 0.01
-) -> float:
     if min(image.shape) < SSIM_WINDOW:
         height, width = image.shape
         raise ValueError(f"{width} x {height} pixels, but SSIM needs {SSIM_WINDOW} per side")
@@ -201,13 +167,38 @@ def _structural_similarity(
     return float(value)
 
 
-def _num_scales(shape: Sequence[int]) -> int:
-    return sum(min(shape) >> scale >= SSIM_WINDOW for scale in range(len(SCALE_WEIGHTS)))
+def contrast_structure(image: np.ndarray, target: np.ndarray) -> float:
+    """Mean of SSIM without its luminance term; arguments and errors as in `ssim`."""
+    # This constant makes the luminance term exactly 1 in float64.
+    return ssim(image, target, luminance_constant=1e9)
+
+
+def multi_scale_ssim(image: np.ndarray, target: np.ndarray) -> float:
+    """Multi-scale SSIM (Wang et al., Asilomar 2003) of two float64 luma planes (H, W), 0-255.
+
+    Five scales, each the 2 x 2 means of the previous one. An image with a side below 176 pixels has
+    only the scales that hold the window of 11 pixels, with weights normalised to 1. A negative mean
+    counts as 0, because it has no real power. Raises ValueError for a side below 11 pixels.
+    """
+    scales = sum(min(image.shape) >> scale >= SSIM_WINDOW for scale in range(len(SCALE_WEIGHTS)))
+    weights = np.array(SCALE_WEIGHTS[: max(1, scales)])
+    result = 1.0
+    for scale, weight in enumerate(weights / weights.sum()):
+        term = ssim if scale == len(weights) - 1 else contrast_structure
+        result *= max(0.0, term(image, target)) ** weight
+        image, target = _halve(image), _halve(target)
+    return float(result)
 
 
 def _halve(plane: np.ndarray) -> np.ndarray:
     height, width = (side // 2 for side in plane.shape)  # drops an odd last row or column
     return plane[: 2 * height, : 2 * width].reshape(height, 2, width, 2).mean(axis=(1, 3))
+
+
+def _paper_mssim(luma: np.ndarray, target: np.ndarray) -> float:
+    # Official: the planes are never downsampled; all five scales have full resolution.
+    fine = max(0.0, contrast_structure(luma, target)) ** sum(SCALE_WEIGHTS[:-1])
+    return float(fine * max(0.0, ssim(luma, target)) ** SCALE_WEIGHTS[-1])
 
 
 def _resize_short_side(image: np.ndarray) -> np.ndarray:

@@ -7,6 +7,6 @@ from tasks import TAMPERED_TEXT_DETECTION
 
 @EVALUATORS.register(TAMPERED_TEXT_DETECTION.name)
 class TamperedTextDetectionEvaluator(PixelClassEvaluator):
-    """The class of a pixel is the strongest channel. Args: see `Evaluator`."""
+    """The class of a pixel is the strongest channel."""
 
     task = TAMPERED_TEXT_DETECTION

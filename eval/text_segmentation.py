@@ -12,25 +12,24 @@ TEXT = 1  # class
 
 @EVALUATORS.register(TEXT_SEGMENTATION.name)
 class TextSegmentationEvaluator(PixelClassEvaluator):
-    """Text is where the channel mean exceeds the threshold. Args: see `Evaluator`."""
+    """Text is where the channel mean exceeds the threshold."""
 
     task = TEXT_SEGMENTATION
 
     def figures(self) -> Results:
         """`threshold` and the `text_figures`."""
-        return {"threshold": self.threshold, **text_figures(self.matrix)}
+        chosen = self.options.threshold
+        threshold = self.task.threshold if chosen is None else chosen
+        return {"threshold": threshold, **text_figures(self.matrix)}
 
     def score(self, results: Results) -> float:
-        """The foreground IoU, 0-1."""
         return results["fg_iou"]
 
     def picture(self, classes: np.ndarray) -> np.ndarray:
-        """(H, W) class numbers -> (H, W) uint8, white text on black."""
-        return super().picture(classes)[:, :, 0]
+        return super().picture(classes)[:, :, 0]  # (H, W), grey
 
     @classmethod
     def headline(cls) -> dict[str, str]:
-        """Foreground IoU and F."""
         return {"fgIoU": "fg_iou", "F": "f_score"}
 
 

@@ -15,6 +15,7 @@ def load(entry: str, **options: object) -> UPOCR:
     return torch.hub.load(str(ROOT), entry, source="local", device="cpu", **options)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("entry", ["upocr", "upocr_nano"])
 def test_entry_with_weights(entry, tmp_path):
     model = build_upocr("upocr_nano")

@@ -38,6 +38,7 @@ def assert_same(a: object, b: object, where: str = "") -> None:
         assert a == b, where
 
 
+@pytest.mark.slow
 def test_resume_alone_continues_bit_for_bit(command, resume, tmp_path, monkeypatch):
     options = [*TRAINING, "--epochs", "4", "--num_workers", "2", "--swin_enc_drop_path_rate", "0.5"]
     command(*options, "--output_dir", tmp_path / "whole")
@@ -68,6 +69,7 @@ def test_resume_alone_continues_bit_for_bit(command, resume, tmp_path, monkeypat
     assert logs[0] == logs[1]
 
 
+@pytest.mark.slow
 def test_seed_decides_everything(command, tmp_path):
     for folder, seed in (("a", 1), ("b", 1), ("c", 2)):
         options = ["--epochs", "1", "--seed", seed, "--output_dir", tmp_path / folder]
@@ -79,6 +81,7 @@ def test_seed_decides_everything(command, tmp_path):
     assert not torch.equal(a["proj.weight"], c["proj.weight"])
 
 
+@pytest.mark.slow
 def test_without_task_prompts_all_tasks_are_one_picture(command, tmp_path):
     options = [*TRAINING, "--task_prompts", "false", "--output_dir", tmp_path]
     last = tmp_path / "checkpoint_last.pth"
@@ -89,6 +92,7 @@ def test_without_task_prompts_all_tasks_are_one_picture(command, tmp_path):
         assert task_gap(model.eval(), torch.rand(1, 3, 64, 64), OFFICIAL_TASKS) == 0
 
 
+@pytest.mark.slow
 def test_trained_checkpoint_is_evaluated_without_further_options(command, checkpoint, tmp_path):
     common = [*COMMON, "--eval", "true", "--resume", checkpoint]
     command(*common, "--eval_data_cfg_path", *EVAL, "--visualize", "true", "--output_dir", tmp_path)
@@ -143,6 +147,7 @@ def test_official_checkpoint_is_evaluated(command, state_dict_keys, tmp_path):
     assert 0 <= metrics["TextSeg"]["fg_iou"] <= 1
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("option", ["--pretrained_model", "--resume"])
 def test_official_checkpoint_starts_training(command, state_dict_keys, tmp_path, option):
     path = tmp_path / "official.pth"
@@ -198,6 +203,7 @@ def five_images(tmp_path) -> Path:
     return root
 
 
+@pytest.mark.slow
 def test_metrics_do_not_depend_on_the_number_of_processes(checkpoint, five_images, tmp_path):
     found = []
     for processes in (1, 2, 3):
@@ -214,6 +220,7 @@ def test_metrics_do_not_depend_on_the_number_of_processes(checkpoint, five_image
     assert found[0] == found[1] == found[2]
 
 
+@pytest.mark.slow
 def test_two_processes_train_one_model(tmp_path):
     result = torchrun(
         *(2, "--data_root", DATA, *TRAINING, "--epochs", "1", "--amp", "true"),
@@ -227,6 +234,7 @@ def test_two_processes_train_one_model(tmp_path):
     assert len((tmp_path / "two" / "log.txt").read_text().splitlines()) == 1
 
 
+@pytest.mark.slow
 def test_two_processes_train_as_one_with_their_joint_batch(command, tmp_path):
     # The loss of removal is a mean over samples, so equal shares give the gradient of the whole.
     # Each process drops other paths, so none are dropped here.
@@ -243,6 +251,7 @@ def test_two_processes_train_as_one_with_their_joint_batch(command, tmp_path):
         assert a["grad_norm"] == pytest.approx(b["grad_norm"], rel=1e-2)
 
 
+@pytest.mark.slow
 def test_validation_keeps_the_best_checkpoint_of_each_task(command, tmp_path, monkeypatch):
     # Two data sets of one task count as their mean; None: images without labels.
     scores = {
@@ -275,6 +284,7 @@ def test_validation_keeps_the_best_checkpoint_of_each_task(command, tmp_path, mo
     assert last["best"] == dict(zip(OFFICIAL_TASKS, (20.0, 0.6, 0.1), strict=True))
 
 
+@pytest.mark.slow
 def test_validation_is_written_to_the_log(command, tmp_path):
     command(
         *(*TRAINING, "--epochs", "3", "--val_data_cfg_paths", *EVAL, "--eval_interval", "2"),
@@ -308,6 +318,7 @@ def test_config_reproduces_a_run(command, checkpoint, tmp_path):
     assert logs[0] == logs[1]
 
 
+@pytest.mark.slow
 def test_options_beside_a_resumed_run_override_and_are_logged(command, resume, tmp_path, capsys):
     command(*TRAINING, "--epochs", "1", "--output_dir", tmp_path)
     resume("--resume", tmp_path / "checkpoint_last.pth", "--epochs", "2", "--lr", "0.25")

@@ -245,6 +245,7 @@ def two_ranks(tmp_path_factory):
     return call
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", BAD_INPUT)
 def test_bad_input_ends_every_rank_with_one_line(name, checkpoint, tmp_path, two_ranks):
     case, expected = BAD_INPUT[name]
@@ -257,6 +258,7 @@ def test_bad_input_ends_every_rank_with_one_line(name, checkpoint, tmp_path, two
     assert any(expected in stderr for _, stderr in found)
 
 
+@pytest.mark.slow
 def test_bad_input_under_torchrun(checkpoint, tmp_path):
     result = torchrun(2, *BAD_INPUT["missing folder"][0](tmp_path / "data", checkpoint, tmp_path))
     assert result.returncode != 0

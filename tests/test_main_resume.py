@@ -59,6 +59,7 @@ def test_overwrite_leaves_no_file_of_the_old_run(command, tmp_path):
     assert (tmp_path / "notes.md").read_text() == "mine"
 
 
+@pytest.mark.slow
 def test_going_back_drops_the_epochs_after_it_from_the_log(command, tmp_path):
     options = [*TRAINING, *STANDING, "--output_dir", tmp_path]
     command(*options, "--epochs", "3", "--save_interval", "1")
@@ -82,6 +83,7 @@ def test_resuming_does_not_load_pretrained_halves_again(command, checkpoint, tmp
         assert torch.equal(value, after[name]), name
 
 
+@pytest.mark.slow
 def test_resuming_takes_vgg16_from_the_pretraining_file_again(
     command, checkpoint, tmp_path, monkeypatch
 ):

@@ -16,6 +16,7 @@ from small_run import DATA, ROOT, TRAIN, TRAINING
 from models.checkpoint import load_checkpoint
 from tasks import OFFICIAL_TASKS
 
+pytestmark = pytest.mark.slow
 IMAGE = DATA / "TamperedTextDetection/Tampered-IC13/test_img/100.jpg"
 
 

@@ -15,8 +15,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from own_images import SMALL, write_small_weights
 from PIL import Image
-from safetensors.torch import save_file
 
 import predict
 from models import build_upocr
@@ -28,15 +28,8 @@ ROOT = Path(__file__).resolve().parent.parent
 
 @pytest.fixture(scope="module")
 def weights(tmp_path_factory) -> Path:
-    """upocr_nano with random weights, as a safetensors file."""
-    torch.manual_seed(0)
-    model = build_upocr("upocr_nano")
-    header = {"architecture": model.architecture, "tasks": list(OFFICIAL_TASKS), "image_size": 64}
-    path = tmp_path_factory.mktemp("weights") / "nano.safetensors"
-    save_file(
-        dict(model.state_dict()), path, {key: json.dumps(value) for key, value in header.items()}
-    )
-    return path
+    """Random weights of a small network."""
+    return write_small_weights(tmp_path_factory.mktemp("weights") / "small.safetensors")
 
 
 @pytest.fixture
@@ -169,6 +162,7 @@ def test_another_task_starts_a_record_of_its_own(weights, folder, tmp_path):
     Image.open(out / "a.removed.png").load()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("out", ["out", "."])
 def test_results_are_no_inputs_of_the_next_run(weights, folder, out):
     options = [folder, "--recursive", "true"]
@@ -213,7 +207,7 @@ def test_killed_run_keeps_its_records(weights, folder, tmp_path, monkeypatch):
 
 
 def test_output_that_is_not_finite_is_an_error(folder, tmp_path):
-    model = build_upocr("upocr_nano")
+    model = build_upocr("upocr_nano", **SMALL)
     with torch.no_grad():
         model.proj.bias[0] = float("nan")
     content = {"model": model.state_dict(), "architecture": model.architecture, "image_size": 64}
@@ -316,14 +310,10 @@ def test_errors_of_the_command_are_one_line_and_exit_2(tmp_path):
 
 @pytest.fixture
 def page(weights, folder, tmp_path, monkeypatch) -> str:
-    """docs/own_images.md, in a folder with the files that it mentions."""
+    """docs/own_images.md, in a folder with the files that it names."""
     monkeypatch.chdir(tmp_path)
     (tmp_path / "pretrained").mkdir()
     shutil.copy(weights, tmp_path / "pretrained/upocr_nano.safetensors")
-    model = build_upocr("upocr_nano")
-    content = {"model": model.state_dict(), "architecture": model.architecture, "image_size": 64}
-    (tmp_path / "output/small").mkdir(parents=True)
-    save_atomically(content, [tmp_path / "output/small/checkpoint_last.pth"])
     folder.rename(tmp_path / "scans")
     (tmp_path / "more").mkdir()
     Image.new("RGB", (40, 30), "white").save(tmp_path / "more/page.png")
@@ -331,6 +321,7 @@ def page(weights, folder, tmp_path, monkeypatch) -> str:
     return (ROOT / "docs/own_images.md").read_text(encoding="utf-8")
 
 
+@pytest.mark.slow
 def test_commands_of_the_page(page):
     commands = re.search(r"```sh\n(.*?)```", page, re.DOTALL)[1].replace("\\\n", "")
     for command in commands.splitlines():
@@ -349,4 +340,5 @@ def test_python_of_the_page(page):
     exec(re.search(r"```python\n(.*?)```", page, re.DOTALL)[1], {})
     listed = {f"photo.{kind}" for kind in re.findall(r"`NAME\.(\w+\.\w+)`", page)}
     written = {path.name for path in Path("out").iterdir()}
+    assert len(listed) >= 5
     assert listed <= written

@@ -1,20 +1,22 @@
-"""Command: what predict.py has called text, and tampered, in pictures that have none of it."""
+"""Command: text and tampering that predict.py found in images without text."""
 
 import argparse
 from pathlib import Path
+from typing import Any
 
+from tasks import TAMPERED_TEXT_DETECTION, TEXT_SEGMENTATION
 from upocr.records import RESULTS_FILE, read_results
 from utils.cli import Parser, run
 from utils.files import write_json
 
-NEEDED = ("text_segmentation", "tampered_text_detection")
+NEEDED = (TEXT_SEGMENTATION.name, TAMPERED_TEXT_DETECTION.name)
 
 
-def shares(folder: Path) -> dict[str, dict]:
-    """`pictures`: by input, and `together`: of all pixels; shares from 0 to 1.
+def shares(folder: Path) -> dict[str, dict[str, Any]]:
+    """`pictures` by input and `total` over all pixels; shares from 0 to 1.
 
-    `text`: of the picture that was segmented as text; `tampered`: of the text that was detected as
-    tampered, 0 without any. Raises ValueError where a task was not done or a picture failed.
+    `text`: share of the image segmented as text; `tampered`: share of the detected text detected as
+    tampered, 0 without any. Raises ValueError for a missing task or a failed image.
     """
     areas = {}
     for record in read_results(folder / RESULTS_FILE):
@@ -24,16 +26,16 @@ def shares(folder: Path) -> dict[str, dict]:
             several = f" {page['page']}" if len(record["pages"]) > 1 else ""
             areas[record["input"] + several] = _areas(folder, page)
     if not areas:
-        raise ValueError(f"{folder / RESULTS_FILE}: no finished picture")
+        raise ValueError(f"{folder / RESULTS_FILE}: no finished image")
     total = [sum(column) for column in zip(*areas.values(), strict=True)]
     return {
         "pictures": {name: _shares(*each) for name, each in areas.items()},
-        "together": _shares(*total),
+        "total": _shares(*total),
     }
 
 
-def _areas(folder: Path, page: dict) -> tuple[int, ...]:
-    """Pixels of the picture, of segmented text, of detected text and of its tampered part."""
+def _areas(folder: Path, page: dict[str, Any]) -> tuple[int, ...]:
+    """Pixels of the image, of segmented text, of detected text and of its tampered part."""
     missing = [task for task in NEEDED if task not in page]
     if missing:
         raise ValueError(f"{folder}: {page['page']} lacks {missing[0]}, run --task all")
@@ -56,12 +58,12 @@ def build_parser() -> argparse.ArgumentParser:
 
 
 def main() -> None:
-    """Print a line a picture, and all together."""
+    """Print a line per image, and the total."""
     args = build_parser().parse_args()
     found = shares(args.photo_dir)
-    for name, share in (found["pictures"] | {"together": found["together"]}).items():
+    for name, share in (found["pictures"] | {"total": found["total"]}).items():
         print(
-            f"{name:<32}  text {share['text']:7.3%} of the picture  "
+            f"{name:<32}  text {share['text']:7.3%} of the image  "
             f"tampered {share['tampered']:7.2%} of the text"
         )
     if args.json:

@@ -1,13 +1,15 @@
-"""Command: one page to look at, of photographs that predict.py worked on and of an evaluation."""
+"""Command: one HTML page of photographs that predict.py worked on, and of an evaluation."""
 
 import argparse
 import html
 import os
 import sys
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
+from eval import EVALUATORS
 from eval.records import METRICS, figure, read_metrics
 from tasks import TASKS
 from upocr.picture import read_pages, to_8_bit
@@ -17,20 +19,9 @@ from utils.files import atomic_path
 from utils.image import contact_sheet, read_rgb
 
 PHOTOS = "photos.png"
-COLUMNS = ("photograph", "text removed", "letters", "genuine, tampered")
-# Ending of the result of each task that is looked at, beside any picture format.
-ENDINGS = (".removed.", ".mask_overlay.", ".classes_overlay.")
 CELL = 384  # pixels
-# Figures of a data set that stand in the table, by task: keys into its record of metrics.json.
-FIGURES = {
-    "text_removal": {"PSNR of the whole output": "strict/psnr", "paper's PSNR": "paper/psnr"},
-    "tampered_text_detection": {
-        "IoU genuine": "iou_genuine",
-        "IoU tampered": "iou_tampered",
-        "mean IoU": "mean_iou",
-    },
-    "text_segmentation": {"fgIoU": "fg_iou", "F": "f_score"},
-}
+OVERLAY = "_overlay."  # in the name of one file per task
+TITLE = "UPOCR: one network for all tasks"
 STYLE = """
 body { font: 16px/1.5 system-ui, sans-serif; margin: 2rem auto; max-width: 110rem; padding: 0 1rem }
 table { border-collapse: collapse } td, th { padding: .2rem .8rem; border-bottom: 1px solid #ccc }
@@ -44,46 +35,58 @@ def build_parser() -> argparse.ArgumentParser:
     add = parser.add_argument
     add("--photo_dir", type=Path, help="--output_dir of predict.py --task all")
     add("--eval_dir", type=Path, help="--output_dir of main.py --eval true and of contact sheets")
-    add(
-        "--output",
-        type=Path,
-        required=True,
-        help="the page to write, .html, and pictures beside it",
-    )
+    add("--output", type=Path, required=True, help="page to write, .html; pictures go beside it")
     return parser
 
 
-def photo_rows(folder: Path) -> list[list[np.ndarray]]:
-    """Input and the three results of every page in `folder/results.json`, uint8 (H, W, 3) each.
+def photo_table(folder: Path) -> tuple[list[str], list[list[np.ndarray]]]:
+    """Column titles, and a row per page in `folder/results.json`: input and a picture per task.
 
-    Files that failed are left out. Raises ValueError where a task was not done.
+    The pictures are uint8 (H, W, 3). Files that failed are omitted. Raises ValueError for a page
+    without the tasks of the first one.
     """
+    tasks: list[str] = []
     rows = []
     for record in read_results(folder / RESULTS_FILE):
         if "error" in record:
             continue
-        pictures = read_pages(record["input"], sys.maxsize)  # predict.py has checked the size
-        for page, picture in zip(record["pages"], pictures, strict=False):
-            found = [next((f for f in page["files"] if end in f), None) for end in ENDINGS]
-            if None in found:
+        sources = read_pages(record["input"], sys.maxsize)  # predict.py has checked the size
+        for page, source in zip(record["pages"], sources, strict=False):
+            files = task_files(page)
+            tasks = tasks or list(files)
+            if list(files) != tasks or not files:
                 raise ValueError(
                     f"{folder}: {page['page']} lacks a task, run predict.py --task all"
                 )
-            results = [np.asarray(read_rgb(folder / file)) for file in found]
-            rows.append([to_8_bit(picture).rgb(), *results])
+            results = [np.asarray(read_rgb(folder / file)) for file in files.values()]
+            rows.append([to_8_bit(source).rgb(), *results])
     if not rows:
-        raise ValueError(f"{folder}: no finished picture in {RESULTS_FILE}")
-    return rows
+        raise ValueError(f"{folder}: no finished image in {RESULTS_FILE}")
+    return ["Input", *(TASKS[task].title if task in TASKS else task for task in tasks)], rows
 
 
-def figure_rows(metrics: dict[str, dict]) -> list[list[str]]:
-    """Data set, images and `NAME value` of its figures, a row a data set, in the order of TASKS."""
+def task_files(page: dict[str, Any]) -> dict[str, str]:
+    """Task -> the file to show: its overlay or, for a task without classes, the output itself."""
+    tasks = [key for key, summary in page.items() if isinstance(summary, dict)]
+    endings = {Path(file).name.removeprefix(page["page"]): file for file in page["files"]}
+    overlays = [ending for ending in endings if OVERLAY in ending]  # one per task, in their order
+    files = {}
+    for task, overlay in zip(tasks, overlays, strict=False):
+        output = overlay.partition(OVERLAY)[0] + "."
+        is_picture = task in TASKS and not TASKS[task].classes
+        shown = next(e for e in endings if e.startswith(output)) if is_picture else overlay
+        files[task] = endings[shown]
+    return files
+
+
+def figure_rows(metrics: dict[str, dict[str, Any]]) -> list[list[str]]:
+    """Name, images and `TITLE value` of the figures per data set, in the order of `TASKS`."""
+    order = [*TASKS, *(record["task"] for record in metrics.values())]
     rows = []
-    for name, record in sorted(
-        metrics.items(), key=lambda item: list(TASKS).index(item[1]["task"])
-    ):
-        figures = FIGURES[record["task"]].items()
-        cells = [f"{title} {_rounded(figure(record, keys))}" for title, keys in figures]
+    for name, record in sorted(metrics.items(), key=lambda item: order.index(item[1]["task"])):
+        task = record["task"]
+        headline = EVALUATORS[task].headline() if task in EVALUATORS else {}
+        cells = [f"{title} {_rounded(figure(record, keys))}" for title, keys in headline.items()]
         rows.append([name, str(record["num_images"]), *cells])
     return rows
 
@@ -94,9 +97,8 @@ def _rounded(value: float | None) -> str:
 
 def page_of(parts: list[str]) -> str:
     """The HTML document."""
-    title = "UPOCR: one network, three tasks"
-    head = f'<meta charset="utf-8"><title>{title}</title><style>{STYLE}</style>'
-    return "\n".join(["<!doctype html>", head, f"<h1>{title}</h1>", *parts]) + "\n"
+    head = f'<meta charset="utf-8"><title>{TITLE}</title><style>{STYLE}</style>'
+    return "\n".join(["<!doctype html>", head, f"<h1>{TITLE}</h1>", *parts]) + "\n"
 
 
 def _table(rows: list[list[str]]) -> str:
@@ -112,14 +114,15 @@ def _picture(path: Path, page: Path) -> str:
 
 
 def main() -> None:
-    """Draw, write, say where."""
+    """Draw, write, print the path."""
     args = build_parser().parse_args()
     if not (args.photo_dir or args.eval_dir):
         raise ValueError("nothing to show: give --photo_dir, --eval_dir or both")
     parts: list[str] = []
     if args.photo_dir:
         sheet = args.output.parent / PHOTOS
-        contact_sheet(photo_rows(args.photo_dir), sheet, COLUMNS, CELL)
+        titles, pictures = photo_table(args.photo_dir)
+        contact_sheet(pictures, sheet, titles, CELL)
         parts += ["<h2>Photographs</h2>", _picture(sheet, args.output)]
     if args.eval_dir:
         rows = figure_rows(read_metrics(args.eval_dir / METRICS))

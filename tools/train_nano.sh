@@ -118,9 +118,9 @@ BATCH=${BATCH:-$((GPUS > 0 ? 16 : 1))}
 # crops with foliage, railings and tiles, which the network must learn to leave alone.
 synthesize() { # synthesize OUTPUT_DIR SEED SAMPLES SIZE
   cd "$CODE"
-  exec setsid "$PYTHON" -m datasets.prepare.synthesize --output_dir "$1" --overwrite true \
+  exec setsid "$PYTHON" -m synthesis.synthesize --output_dir "$1" --overwrite true \
     --seed "$2" --num_train "$3" --num_test 0 --size "$4" \
-    --pages 0.15 --decoys 0.5 --honest 0.6 --developed 0.75 --avoid_text false \
+    --pages 0.15 --distractors 0.5 --untampered 0.6 --postprocessed 0.75 --avoid_text false \
     --backgrounds "$MATERIALS/backgrounds" --test_backgrounds "$MATERIALS/backgrounds" \
     --fonts "$MATERIALS/fonts" --workers "$((GPUS > 0 ? $(nproc) : 0))"
 }
@@ -144,7 +144,7 @@ main_py() { # main_py OUTPUT_DIR OPTION...; resumes from the last checkpoint in 
 export_mean() { # export_mean OUTPUT CHECKPOINT...
   local output=$1
   shift
-  (cd "$CODE" && "$PYTHON" -m utils.export "$@" "$output" --dtype float16 --image_size 512)
+  (cd "$CODE" && "$PYTHON" -m tools.export "$@" "$output" --dtype float16 --image_size 512)
 }
 
 # --- Materials ------------------------------------------------------------------------------------

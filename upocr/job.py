@@ -4,15 +4,16 @@ import time
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 from tqdm import tqdm
 
-from upocr.composite import RegionLike
+from tasks import TEXT_REMOVAL
 from upocr.inputs import Input
 from upocr.picture import Picture, read_pages, write_pictures
 from upocr.predictor import UPOCR
 from upocr.records import Record, Records
-from upocr.results import MIN_AREA, Result, TextRemoval
+from upocr.results import Result, TextRemoval
 
 
 @dataclass
@@ -21,23 +22,20 @@ class Job:
 
     Args:
         model: the model.
+        tasks: of every file.
+        run_options: further arguments of `UPOCR.run`.
+        save_options: arguments of `Result.save`.
         records: of the folder of results.
-        options: recorded; a file of an earlier run is finished only if its options are the same.
-        tasks, composite, threshold, region, min_area: see `UPOCR.run`.
-        format, cutout: see `Result.save`.
+        settings: recorded; a file of an earlier run is finished only if its settings are the same.
         overwrite: whether finished files are done again.
     """
 
     model: UPOCR
-    records: Records
-    options: Record
     tasks: tuple[str, ...]
-    composite: str | None = None
-    threshold: float | None = None
-    region: RegionLike | None = None
-    min_area: int = MIN_AREA
-    format: str = "png"
-    cutout: bool = False
+    run_options: dict[str, Any]
+    save_options: dict[str, Any]
+    records: Records
+    settings: dict[str, Any]
     overwrite: bool = True
     _inputs: set[Path] = field(default_factory=set, init=False)  # resolved; never overwritten
     _owners: dict[Path, Path] = field(default_factory=dict, init=False)  # result -> its input
@@ -48,7 +46,7 @@ class Job:
         errors = []
         try:
             for each in tqdm(inputs, desc="images", unit="image"):
-                record = self._finished(each) or self._one(each)
+                record = self._finished(each) or self._file(each)
                 self.records.add(record)
                 errors += [record["error"]] if "error" in record else []
         finally:  # an interrupted run keeps the records of finished files
@@ -59,17 +57,17 @@ class Job:
         """Record of an earlier run that did this file."""
         if self.overwrite:
             return None
-        record = self.records.finished(found.path, self.tasks, self.options)
+        record = self.records.finished(found.path, self.tasks, self.settings)
         if record:
             folder = self.records.folder / found.folder
             self._owners |= {folder / page["page"]: found.path for page in record["pages"]}
         return record
 
-    def _one(self, found: Input) -> Record:
+    def _file(self, found: Input) -> Record:
         """Do one file and return its record, with the reason in `error` if it failed."""
         start = time.perf_counter()
         record: Record = {"input": str(found.path), "tasks": list(self.tasks)}
-        record |= {"options": self.options, "pages": []}
+        record |= {"options": self.settings, "pages": []}
         try:
             self._pages(found, record["pages"])
         except (ValueError, OSError) as error:
@@ -86,50 +84,37 @@ class Job:
             start = time.perf_counter()
             owner = self._owners.setdefault(folder / picture.name, found.path)
             if owner != found.path:
-                raise ValueError(
-                    f"{found.path}: {owner} has written the results {folder / picture.name}.* "
-                    "already"
-                )
+                name = folder / picture.name
+                raise ValueError(f"{found.path}: {owner} has written the results {name}.* already")
             results = self._results(picture)
             page = self._save(picture, results, folder)
             pages.append(page | {"seconds": round(time.perf_counter() - start, 3)})
-            if self.format == "same":  # only a TIFF has several pages
-                removed += [each.picture for each in results if isinstance(each, TextRemoval)]
-        if len(removed) > 1:
+            removal = results.get(TEXT_REMOVAL.name)
+            if isinstance(removal, TextRemoval) and self.save_options["format"] == "same":
+                removed.append(removal.picture)
+        if len(removed) > 1:  # of a TIFF
             path = folder / f"{found.path.stem}.removed.tif"
             self._protect_inputs([path])
             write_pictures(removed, path)
             pages[0]["files"].append(str(path.relative_to(self.records.folder)))
 
-    def _results(self, picture: Picture) -> list[Result]:
+    def _results(self, picture: Picture) -> dict[str, Result]:
         total = self.model.num_windows(picture.size)
         with tqdm(total=total, desc=picture.name, unit="window", leave=False, delay=2) as bar:
-            found = self.model.run(
-                picture,
-                self.tasks,
-                composite=self.composite,
-                threshold=self.threshold,
-                region=self.region,
-                min_area=self.min_area,
-                progress=bar.update,
-            )
-        return list(found.values())
+            return self.model.run(picture, self.tasks, progress=bar.update, **self.run_options)
 
-    def _save(self, picture: Picture, results: list[Result], folder: Path) -> Record:
+    def _save(self, picture: Picture, results: dict[str, Result], folder: Path) -> Record:
         """Write the results of a page and return its record; no result may replace an input."""
-        for result in results:
-            self._protect_inputs(folder / name for name in result.files(self.format, self.cutout))
-        files = [
-            str(path.relative_to(self.records.folder))
-            for result in results
-            for path in result.save(folder, self.format, self.cutout)
+        for result in results.values():
+            self._protect_inputs(folder / name for name in result.files(**self.save_options))
+        paths = [
+            path for each in results.values() for path in each.save(folder, **self.save_options)
         ]
         height, width = picture.size
         page: Record = {"page": picture.name, "width": width, "height": height}
         page |= {"notes": list(picture.notes)} if picture.notes else {}
-        for task, result in zip(self.tasks, results, strict=True):
-            page[task] = result.summary()
-        return page | {"files": files}
+        page |= {task: result.summary() for task, result in results.items()}
+        return page | {"files": [str(path.relative_to(self.records.folder)) for path in paths]}
 
     def _protect_inputs(self, results: Iterable[Path]) -> None:
         for result in results:

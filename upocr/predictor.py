@@ -1,6 +1,7 @@
 """The model for own images: pictures of any size and kind in, typed results out."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from functools import partial
 from pathlib import Path
 from typing import cast
 
@@ -24,7 +25,6 @@ from upocr.scales import half_sizes, multiscale
 from upocr.tiling import (
     STRIDE,
     Bands,
-    Predict,
     Progress,
     count_windows,
     no_progress,
@@ -146,14 +146,19 @@ class UPOCR:
         picture = as_picture(image, max_pixels=self.max_pixels)
         allowed = None if region is None else region_mask(region, picture.size)
         rgb = picture.rgb()
-        request = Request(picture, rgb, composite, allowed, threshold, min_area)
-        is_guided = TEXT_REMOVAL.name in tasks and composite == "segmentation"
-        needed = {*tasks, TEXT_SEGMENTATION.name} if is_guided else {*tasks}
-        kept = self._kept(request, [task for task in self.tasks if task in needed], progress)
+        removals = [task for task in tasks if issubclass(RESULTS[task], TextRemoval)]
+        needed = {*tasks}
+        if removals and composite == "segmentation":
+            needed.add(TEXT_SEGMENTATION.name)
+        requests = {
+            task: Request(TASKS[task], picture, rgb, composite, allowed, threshold, min_area)
+            for task in self.tasks
+            if task in needed
+        }
+        kept = self._kept(rgb, requests, progress)
         results: dict[str, Result] = {}
-        # Removal comes last: its composite uses the segmentation.
-        for task in sorted(kept, key=TEXT_REMOVAL.name.__eq__):
-            results[task] = RESULTS[task].build(TASKS[task], request, kept[task], results)
+        for task in sorted(kept, key=removals.__contains__):  # removals use the segmentation
+            results[task] = RESULTS[task].build(requests[task], kept[task], results)
         return {task: results[task] for task in tasks}
 
     def remove_text(
@@ -229,7 +234,7 @@ class UPOCR:
             raise ValueError(f"unknown composite {composite!r}, expected one of {expected}")
         if composite == "segmentation" and not can_segment:
             raise ValueError(
-                f"composite segmentation needs the task {TEXT_SEGMENTATION.name}; the model was "
+                f"composite segmentation needs the task {TEXT_SEGMENTATION.name}, the model was "
                 f"trained on {', '.join(self.tasks)}"
             )
         return tuple(names), composite
@@ -244,17 +249,16 @@ class UPOCR:
         return sum(count_windows(*each, self.window) for each in sizes)
 
     def _kept(
-        self, request: Request, tasks: Sequence[str], progress: Progress
+        self, rgb: np.ndarray, requests: Mapping[str, Request], progress: Progress
     ) -> dict[str, list[np.ndarray]]:
-        """What results keep of the outputs, (H, W, ...) arrays by task."""
-        height = len(request.rgb)
+        """What the results keep of the outputs, (H, W, ...) arrays by task."""
         kept: dict[str, list[np.ndarray]] = {}
-        for top, band in self._bands(request.rgb, tasks, progress):
-            for index, task in enumerate(tasks):
+        for top, band in self._bands(rgb, list(requests), progress):
+            for index, (task, request) in enumerate(requests.items()):
                 output = band[:, :, 3 * index : 3 * index + 3]
-                parts = RESULTS[task].reduce(TASKS[task], request, output)
+                parts = RESULTS[task].reduce(request, output)
                 if task not in kept:
-                    kept[task] = [np.empty((height, *x.shape[1:]), x.dtype) for x in parts]
+                    kept[task] = [np.empty((len(rgb), *x.shape[1:]), x.dtype) for x in parts]
                 for whole, part in zip(kept[task], parts, strict=True):
                     whole[top : top + len(part)] = part
         return kept
@@ -263,22 +267,15 @@ class UPOCR:
         """Output of the tasks, three channels each, from top to bottom."""
 
         def level(picture: np.ndarray, tasks: Sequence[str]) -> Bands:
-            predict = self.predict_windows(tasks)
+            predict = partial(self.backend.predict, tasks=tasks)
             return tile(picture, predict, self.window, self.batch_size, progress)
 
         if self.mode == "resize":
-            yield from run_resized(rgb, self.predict_windows(tasks), self.resize_side)
+            yield from run_resized(
+                rgb, partial(self.backend.predict, tasks=tasks), self.resize_side
+            )
             progress(1)
         elif TEXT_SEGMENTATION.name in self.tasks:
             yield from multiscale(rgb, tasks, level, self.window)
         else:
             yield from level(rgb, tasks)
-
-    def predict_windows(self, tasks: Sequence[str]) -> Predict:
-        """Function from windows (B, 3, h, w) to outputs (B, 3 * T, h, w), see `Backend.predict`."""
-
-        def predict(images: np.ndarray) -> np.ndarray:
-            outputs = self.backend.predict(images, tasks)
-            return outputs.reshape(len(images), -1, *images.shape[2:])
-
-        return predict

@@ -25,17 +25,19 @@ Writers = dict[str, Callable[[Path], None]]  # file name or its ending -> what w
 
 @dataclass(frozen=True)
 class Request:
-    """A picture, and how the outputs for it become results.
+    """A task on a picture, and how its output becomes a result.
 
     Args:
+        task: the task.
         source: the picture.
         rgb: (H, W, 3), its pixels as the network sees them.
         composite: `segmentation` or `difference`.
         allowed: (H, W) uint8, nonzero where text may be removed; None for everywhere.
-        threshold: of tasks that have one; None for the default of each.
+        threshold: of the classes; None for the default of the task.
         min_area: smaller regions are not listed, in pixels.
     """
 
+    task: Task
     source: Picture
     rgb: np.ndarray
     composite: str
@@ -56,17 +58,13 @@ class Result(ABC):
 
     @classmethod
     @abstractmethod
-    def reduce(cls, task: Task, request: Request, output: np.ndarray) -> tuple[np.ndarray, ...]:
+    def reduce(cls, request: Request, output: np.ndarray) -> tuple[np.ndarray, ...]:
         """Output (rows, W, 3) float32 in [0, 1] -> what is kept of it, (rows, W, ...) each."""
 
     @classmethod
     @abstractmethod
     def build(
-        cls,
-        task: Task,
-        request: Request,
-        kept: Sequence[np.ndarray],
-        others: Mapping[str, "Result"],
+        cls, request: Request, kept: Sequence[np.ndarray], others: Mapping[str, "Result"]
     ) -> "Result":
         """The result from the arrays of `reduce`, (H, W, ...) each, and results of other tasks."""
 
@@ -119,13 +117,13 @@ class TextRemoval(Result):
         return self.picture.rgb()
 
     @classmethod
-    def reduce(cls, task: Task, request: Request, output: np.ndarray) -> tuple[np.ndarray, ...]:
+    def reduce(cls, request: Request, output: np.ndarray) -> tuple[np.ndarray, ...]:
         dtype = request.rgb.dtype
         return (np.rint(output * np.float32(np.iinfo(dtype).max)).astype(dtype),)
 
     @classmethod
     def build(
-        cls, task: Task, request: Request, kept: Sequence[np.ndarray], others: Mapping[str, Result]
+        cls, request: Request, kept: Sequence[np.ndarray], others: Mapping[str, Result]
     ) -> "TextRemoval":
         (painted,) = kept
         if request.composite == "segmentation":
@@ -167,16 +165,16 @@ class ClassMap(Result):
     min_area: int = MIN_AREA
 
     @classmethod
-    def reduce(cls, task: Task, request: Request, output: np.ndarray) -> tuple[np.ndarray, ...]:
-        scores = np.rint(certainty(task, output) * 255).astype(np.uint8)
-        return task.classes_of(output, request.threshold), scores
+    def reduce(cls, request: Request, output: np.ndarray) -> tuple[np.ndarray, ...]:
+        scores = np.rint(certainty(request.task, output) * 255).astype(np.uint8)
+        return request.task.classes_of(output, request.threshold), scores
 
     @classmethod
     def build(
-        cls, task: Task, request: Request, kept: Sequence[np.ndarray], others: Mapping[str, Result]
+        cls, request: Request, kept: Sequence[np.ndarray], others: Mapping[str, Result]
     ) -> "ClassMap":
         classes, scores = kept
-        return cls(request.source, task, classes, scores, request.min_area)
+        return cls(request.source, request.task, classes, scores, request.min_area)
 
     @cached_property
     def regions(self) -> list[Region]:

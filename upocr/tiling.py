@@ -10,7 +10,7 @@ STRIDE = 32  # the sides of a window are multiples of it
 OVERLAP = 0.25  # fraction of a window shared with each neighbour
 BAND = 256  # rows per step where a whole picture passes through floating point
 
-Predict = Callable[[np.ndarray], np.ndarray]  # (B, 3, h, w) float32 in [0, 1] -> (B, C, h, w)
+Predict = Callable[[np.ndarray], np.ndarray]  # (B, 3, h, w) float32 in [0, 1] -> (B, ..., h, w)
 Progress = Callable[[int], object]  # called with the number of windows just finished
 Bands = Iterator[tuple[int, np.ndarray]]  # first row, (rows, W, C) float32
 
@@ -35,7 +35,7 @@ def tile(
     Args:
         image: (H, W, 3) uint8 or uint16, RGB; mirrored at its right and lower border up to the
             next multiple of 32.
-        predict: see `Predict`.
+        predict: see `Predict`; the axes between B and h become the C channels.
         window: side in pixels, a multiple of 32.
         batch_size: most windows per call of `predict`.
         progress: see `Progress`.
@@ -47,8 +47,15 @@ def tile(
         window_starts(n, side, ramp) for n, side in zip((height, width), sides, strict=True)
     )
     corners = ((top, left) for top in tops for left in lefts)
-    outputs = _predict_windows(image, corners, sides, predict, batch_size, progress)
-    strips = (_join_columns(list(islice(outputs, len(lefts))), lefts, width, ramp) for _ in tops)
+
+    def outputs() -> Iterator[np.ndarray]:  # (C, h, w) each
+        while batch := list(islice(corners, batch_size)):
+            found = predict(np.stack([_cut(image, corner, sides) for corner in batch]))
+            progress(len(batch))
+            yield from found.reshape(len(batch), -1, *sides)
+
+    windows = outputs()
+    strips = (_join_columns(list(islice(windows, len(lefts))), lefts, width, ramp) for _ in tops)
     yield from _join_rows(strips, tops, height, sides[0], ramp)
 
 
@@ -81,21 +88,6 @@ def window_starts(length: int, window: int, ramp: int) -> list[int]:
     steps = (round_up(length) - window) // STRIDE
     gaps = -(-steps // ((window - ramp) // STRIDE))
     return [i * steps // gaps * STRIDE for i in range(gaps + 1)]
-
-
-def _predict_windows(
-    image: np.ndarray,
-    corners: Iterator[tuple[int, int]],
-    sides: list[int],
-    predict: Predict,
-    batch_size: int,
-    progress: Progress,
-) -> Iterator[np.ndarray]:
-    """Outputs of all windows, (C, h, w) float32 each, in the order of their corners."""
-    while batch := list(islice(corners, batch_size)):
-        outputs = predict(np.stack([_cut(image, corner, sides) for corner in batch]))
-        progress(len(batch))
-        yield from outputs
 
 
 def _cut(image: np.ndarray, corner: tuple[int, int], sides: list[int]) -> np.ndarray:
@@ -160,7 +152,7 @@ def _join_rows(
 def run_resized(image: np.ndarray, predict: Predict, side: int) -> Bands:
     """Run `predict` on the whole picture resized to `side` x `side`; yield its output enlarged."""
     small = cv2.resize(image, (side, side), interpolation=cv2.INTER_AREA)
-    output = predict(to_unit(small)[None])[0].transpose(1, 2, 0)  # (side, side, C)
+    output = predict(to_unit(small)[None]).reshape(-1, side, side).transpose(1, 2, 0)
     height, width = image.shape[:2]
     for rows in row_bands(height):
         yield rows.start, enlarge_rows(output, rows, height, width)

@@ -12,6 +12,8 @@ from utils.image import SUFFIXES, read_rgb
 
 SPLITS = ("train", "val", "test")
 
+Location = tuple[Path, type[TextDataset]]  # root and class of a data set
+
 
 @dataclass
 class Found:
@@ -20,7 +22,7 @@ class Found:
     Args:
         root: its folder.
         dataset: its class.
-        samples: split and files of each sample; missing targets are None.
+        samples: split and files of each complete sample.
         problems: (file, message) of each fault that shows without reading an image.
     """
 
@@ -30,8 +32,8 @@ class Found:
     problems: list[tuple[str, str]] = field(default_factory=list)
 
     def complain(self, path: Path, message: str) -> None:
-        """Add a problem."""
-        self.problems.append((str(path), message))
+        """Add a problem; a path that begins the message is dropped."""
+        self.problems.append((str(path), message.removeprefix(f"{path}: ")))
 
 
 def find_datasets(paths: Iterable[Path], data_root: Path) -> list[Found]:
@@ -39,16 +41,17 @@ def find_datasets(paths: Iterable[Path], data_root: Path) -> list[Found]:
 
     Raises ValueError naming a path that does not exist or holds no data set.
     """
-    located: dict[tuple[Path, type[TextDataset]], tuple[Path, list[str]]] = {}
+    expected: dict[Location, list[str]] = {}  # splits of configurations
+    roots: dict[Location, Path] = {}
     for path in paths:
         for root, dataset, splits in _locate(path, data_root):
-            _, expected = located.setdefault((root.resolve(), dataset), (root, []))
-            expected += splits
-    return [_find(root, dataset, splits) for (_, dataset), (root, splits) in located.items()]
+            location = (root.resolve(), dataset)
+            roots.setdefault(location, root)
+            expected.setdefault(location, []).extend(splits)
+    return [_find(root, place[1], expected[place]) for place, root in roots.items()]
 
 
 def _locate(path: Path, data_root: Path) -> list[tuple[Path, type[TextDataset], list[str]]]:
-    """Root, class and configured splits of the data sets of one path."""
     if path.suffix in (".yaml", ".yml"):
         config = read_config(path)
         root = existing_spelling(data_root / config.root)
@@ -57,10 +60,10 @@ def _locate(path: Path, data_root: Path) -> list[tuple[Path, type[TextDataset], 
         return [(root, DATASETS[config.dataset], [config.split])]
     if not path.is_dir():
         raise ValueError(f"{path}: no such folder or YAML file")
-    roots = list(_search(path, set()))
-    if not roots:
-        raise ValueError(f"{path}: no data set here; see the layouts in the README")
-    return [(root, DATASETS[name], []) for root, name in roots]
+    found = [(root, DATASETS[name], list[str]()) for root, name in _search(path, set())]
+    if not found:
+        raise ValueError(f"{path}: no data set here; see the layouts in docs/data.md")
+    return found
 
 
 def _search(path: Path, seen: set[Path]) -> Iterator[tuple[Path, str]]:
@@ -81,17 +84,16 @@ def _recognise(root: Path) -> str | None:
         return "textseg"
     if any((root / f"{split}_img").is_dir() for split in SPLITS):
         return "tampered_ic13"
-    splits = [root / split for split in SPLITS if (root / split / "image").is_dir()]
-    if not splits:
+    folder = next((root / each for each in SPLITS if (root / each / "image").is_dir()), None)
+    if folder is None:
         return None
-    labels = splits[0] / "label"
-    if (splits[0] / "mask").is_dir() or not labels.is_dir():
+    if (folder / "mask").is_dir() or not (folder / "label").is_dir():
         return "scut_enstext"
     # Without masks the labels tell: boxes are text files, segmentation labels are grey.
-    files = sorted(path for path in labels.iterdir() if not path.name.startswith("."))
-    if any(path.suffix == ".txt" for path in files):
+    labels = sorted(path for path in (folder / "label").iterdir() if path.name[0] != ".")
+    if any(path.suffix == ".txt" for path in labels):
         return "detection_folders"
-    pictures = [path for path in files if path.suffix.lower() in SUFFIXES]
+    pictures = [path for path in labels if path.suffix.lower() in SUFFIXES]
     return "segmentation_folders" if pictures and _is_grey(pictures[0]) else "scut_enstext"
 
 
@@ -104,69 +106,60 @@ def _is_grey(path: Path) -> bool:
 
 
 def _find(root: Path, dataset: type[TextDataset], expected: list[str]) -> Found:
-    """Samples of the usual splits and of the expected ones, of which each must have a sample."""
+    """Samples of the usual splits and of the expected ones, of which none may be empty."""
     found = Found(root, dataset)
     parts = [part for split in expected for part in split.split("+")]
-    if dataset.split_file:
-        _add_listed(found, root / dataset.split_file)
-    else:
-        for split in dict.fromkeys((*SPLITS, *parts)):
-            folders = dataset.layout(root, split)
-            if folders["image"].path.is_dir():
-                files = _list_files(found, folders)
-                _add_samples(found, split, files["image"], files)
-    splits = {split for split, _ in found.samples}
+    for split, names in _list_splits(found, [*SPLITS, *parts]).items():
+        files = _list_files(found, dataset.layout(root, split))
+        complete = set.intersection(*(set(paths) for paths in files.values()))
+        for name in files["image"] if names is None else names:
+            if name in complete:
+                item = Item(name, **{field: paths[name] for field, paths in files.items()})
+                found.samples.append((split, item))
+            elif name not in files["image"]:
+                found.complain(root / str(dataset.split_file), f"no image {name}.* of {split}")
+    filled = {split for split, _ in found.samples}
     for split in expected:
-        if splits.isdisjoint(split.split("+")):
+        if filled.isdisjoint(split.split("+")):
             found.complain(root, f"no sample of split {split!r}")
     return found
 
 
-def _add_listed(found: Found, split_file: Path) -> None:
+def _list_splits(found: Found, candidates: Iterable[str]) -> Mapping[str, list[str] | None]:
+    """Splits with their names, None for every image of the folder; a name counts once."""
+    if found.dataset.split_file is None:
+        layouts = {split: found.dataset.layout(found.root, split) for split in candidates}
+        return {split: None for split, each in layouts.items() if each["image"].path.is_dir()}
+    path = found.root / found.dataset.split_file
     try:
-        splits = read_splits(split_file)
+        splits = read_splits(path)
     except ValueError as error:
-        found.complain(split_file, str(error).removeprefix(f"{split_file}: "))
-        return
-    seen: dict[str, str] = {}
+        found.complain(path, str(error))
+        return {}
+    owners: dict[str, str] = {}
     for split, names in splits.items():
-        files = _list_files(found, found.dataset.layout(found.root, split))
         for name in names:
-            if name in seen:
-                found.complain(split_file, f"{name} is in {seen[name]} and {split}")
-            elif name not in files["image"]:
-                found.complain(split_file, f"no image {name}.* of {split}")
-        new = [name for name in names if name not in seen and name in files["image"]]
-        _add_samples(found, split, new, files)
-        seen |= dict.fromkeys(names, split)
-
-
-def _add_samples(
-    found: Found, split: str, names: Iterable[str], files: Mapping[str, Mapping[str, Path]]
-) -> None:
-    targets = {field: paths for field, paths in files.items() if field != "image"}
-    for name in names:
-        paths = {field: paths.get(name) for field, paths in targets.items()}
-        found.samples.append((split, Item(name, files["image"][name], **paths)))
+            if owners.setdefault(name, split) != split:
+                found.complain(path, f"{name} is in {owners[name]} and {split}")
+    return {split: [name for name in owners if owners[name] == split] for split in splits}
 
 
 def _list_files(found: Found, folders: Mapping[str, Folder]) -> dict[str, dict[str, Path]]:
     """Field -> name -> file; notes folders without files and files without a partner."""
     files: dict[str, dict[str, Path]] = {}
-    for field_name, folder in folders.items():
-        if folder.optional and not folder.path.is_dir():
-            continue
-        files[field_name] = {}
-        try:
-            files[field_name] = folder.files()
-        except ValueError as error:
-            path, _, reason = str(error).partition(": ")
-            found.complain(Path(path), reason)
+    for key, folder in folders.items():
+        if folder.path.is_dir() or not folder.optional:
+            try:
+                files[key] = folder.files()
+            except ValueError as error:
+                path, _, reason = str(error).partition(": ")
+                found.complain(Path(path), reason)
+                files[key] = {}
     images = files["image"]
-    for field_name, targets in files.items():
+    for key, targets in files.items():
         if images and targets:  # otherwise the problem is the folder
             for name in images.keys() - targets.keys():
-                found.complain(images[name], folders[field_name].missing(name))
+                found.complain(images[name], folders[key].missing(name))
             for name in targets.keys() - images.keys():
                 found.complain(targets[name], folders["image"].missing(name))
     return files

@@ -1,14 +1,12 @@
 """Evaluator of text removal: writes the outputs and scores the files."""
 
-from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 from PIL import Image
 from torch import Tensor
 
-from eval.evaluator import DEFAULTS, EVALUATORS, EvaluationOptions, Evaluator, Results
+from eval.evaluator import EVALUATORS, Evaluator, Results, Samples
 from eval.text_removal.scores import PROTOCOL, PairScore, average_scores, score_pair
 from tasks import TEXT_REMOVAL
 from utils import dist
@@ -17,24 +15,20 @@ from utils.image import tensor_to_array, write_png
 
 @EVALUATORS.register(TEXT_REMOVAL.name)
 class TextRemovalEvaluator(Evaluator):
-    """Writes every output at the size of its input file, as `output_dir/dataset_name/NAME.png`.
+    """Writes every output at the size of its input file, as `NAME.png`.
 
-    The command `eval/text_removal/evaluation.py` gives the same figures for that folder. Args: see
-    `Evaluator`.
+    The command `eval/text_removal/evaluation.py` gives the same figures for the folder.
     """
 
-    def __init__(
-        self, dataset_name: str, output_dir: str | Path, options: EvaluationOptions = DEFAULTS
-    ) -> None:
-        super().__init__(dataset_name, output_dir, options)
+    def setup(self) -> None:
         self.scores: dict[str, PairScore | None] = {}  # by name; None without a label
 
-    def update(self, outputs: Tensor, samples: Sequence[dict[str, Any]]) -> None:
+    def update(self, outputs: Tensor, samples: Samples) -> None:
         """Write and score a batch.
 
-        outputs: (B, 3, S, S) RGB in [0, 1], any device; samples: B evaluation samples with `name`,
-        `size` (height, width) and `label_path` (a file or None). Raises ValueError for an
-        unreadable label, a label whose size is not that of the input, and a repeated name.
+        The samples have `name`, `size` (height, width) and `label_path` (a file or None). Raises
+        ValueError for an unreadable label, a label whose size is not that of the input, and a
+        repeated name.
         """
         for output, sample in zip(outputs, samples, strict=True):
             name, label_path = sample["name"], sample["label_path"]
@@ -54,12 +48,10 @@ class TextRemovalEvaluator(Evaluator):
         return results | (average_scores(scores) if scores else {})
 
     def score(self, results: Results) -> float | None:
-        """PSNR in dB; None without labels."""
         return results["strict"]["psnr"] if "strict" in results else None
 
     @classmethod
     def headline(cls) -> dict[str, str]:
-        """PSNR by both protocols."""
         return {"PSNR of the whole output": "strict/psnr", "paper's PSNR": "paper/psnr"}
 
 

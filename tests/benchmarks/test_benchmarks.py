@@ -20,6 +20,7 @@ from utils.files import read_json, write_json
 REMOVAL = "TextRemoval/SCUT-EnsText"
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("checkpointed", [False, True])
 def test_accounting_with_fake_tensors_is_that_of_a_real_step(checkpointed):
     options = ("upocr_nano", "random")
@@ -32,6 +33,7 @@ def test_accounting_with_fake_tensors_is_that_of_a_real_step(checkpointed):
 SETTING = Setting("upocr_nano", side=64, batch_size=1)
 
 
+@pytest.mark.slow
 def test_every_kind_of_step_takes_the_same_step():
     losses = {}
     for kind in KINDS:
@@ -51,12 +53,14 @@ def test_every_kind_of_inference_gives_the_same_picture():
         torch.testing.assert_close(picture, pictures["plain"], rtol=0, atol=1e-4, msg=kind)
 
 
+@pytest.mark.slow
 def test_peak_of_a_fresh_process_is_its_own():
     held = torch.ones(2**28)  # 1 GiB, that the other process does not have
     ours, theirs = peak_gib(), in_fresh_process(peak_gib)
     assert theirs < ours - 0.5 * held.nbytes / 2**30
 
 
+@pytest.mark.slow
 def test_bad_input_of_a_fresh_process_is_bad_input_here():
     with pytest.raises(OSError, match="nowhere"):
         in_fresh_process(os.stat, "nowhere")
@@ -139,6 +143,7 @@ def test_table_lines_up():
     assert table(rows).split("\n") == ["name    value", "x        1234", "longer      -"]
 
 
+@pytest.mark.slow
 def test_profile_leaves_no_work_out():
     step = make_step(SETTING, "plain", torch.float32)
     with FlopCounterMode(display=False) as counter:
@@ -148,6 +153,7 @@ def test_profile_leaves_no_work_out():
     assert min(parts.values()) > 0
 
 
+@pytest.mark.slow
 def test_profile_finds_the_part_of_an_operator():
     x = torch.rand(512, 512)
     for call, part in (

@@ -82,6 +82,7 @@ def test_order_of_data_sets_does_not_matter(datasets) -> None:
     assert_same(batches, take(MultiTaskLoader(datasets[::-1], batch_size=2, seed=0), 4))
 
 
+@pytest.mark.slow
 def test_workers_do_not_change_the_batches(datasets) -> None:
     alone = take(MultiTaskLoader(datasets, batch_size=2, seed=0), 5)
     assert_same(alone, take(MultiTaskLoader(datasets, batch_size=2, seed=0, num_workers=2), 5))
@@ -115,7 +116,7 @@ def test_a_sample_is_augmented_anew_in_the_next_epoch(datasets) -> None:
     assert not any(torch.equal(first[name], second[name]) for name in first)
 
 
-@pytest.mark.parametrize("num_workers", [0, 2])
+@pytest.mark.parametrize("num_workers", [0, pytest.param(2, marks=pytest.mark.slow)])
 def test_resume_equals_no_interruption(datasets, num_workers: int) -> None:
     whole = take(MultiTaskLoader(datasets, 3, seed=0), 6)
     interrupted = MultiTaskLoader(datasets, 3, seed=0, num_workers=num_workers)
@@ -154,7 +155,7 @@ def test_two_data_sets_of_one_task(datasets) -> None:
     assert batch.tasks == ["text_removal"] * 4 + [task for task in others for _ in range(2)]
 
 
-@pytest.mark.parametrize("num_workers", [0, 1])
+@pytest.mark.parametrize("num_workers", [0, pytest.param(1, marks=pytest.mark.slow)])
 def test_global_generator_is_not_drawn_from(datasets, num_workers: int) -> None:
     before = torch.get_rng_state()
     take(MultiTaskLoader(datasets, 2, seed=0, num_workers=num_workers), 2)
@@ -183,7 +184,7 @@ def broken(tmp_path: Path) -> TamperedIC13:
     return TamperedIC13(tmp_path, "train", STEPS, "broken")
 
 
-@pytest.mark.parametrize("num_workers", [0, 2])
+@pytest.mark.parametrize("num_workers", [0, pytest.param(2, marks=pytest.mark.slow)])
 def test_data_error_arrives_as_one_line(broken: TamperedIC13, num_workers: int) -> None:
     message = rf"^{broken.items[2].image}: not an image$"
     with pytest.raises(ValueError, match=message):
@@ -202,6 +203,7 @@ def test_evaluation_sees_each_image_once(datasets, world_size: int) -> None:
     assert sorted(names) == sorted(item.name for item in datasets[2].items)
 
 
+@pytest.mark.slow
 def test_evaluation_with_workers_is_the_same_in_order(datasets) -> None:
     alone = list(evaluation_loader(datasets[0], 2))
     for one, other in zip(alone, evaluation_loader(datasets[0], 2, num_workers=2), strict=True):

@@ -255,6 +255,7 @@ def evaluate_in_process(rank: int, folder, world_size: int, num_images: int) -> 
     dist.destroy_process_group()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("world_size", [2, 3])
 def test_results_are_identical_for_several_processes(tmp_path, world_size):
     num_images = 5  # neither 2 nor 3 divides it

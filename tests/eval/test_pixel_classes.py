@@ -79,9 +79,9 @@ def test_decoding_equals_that_of_torch(steps):
         resized = F.interpolate(output[None], size, mode="bilinear", align_corners=False)[0]
         array = resize_output(output, size)
         for threshold in (0.4, 0.5, resized.mean(dim=0)[0, 0].item()):
-            text = TEXT_SEGMENTATION.decode(array, threshold)
+            text = TEXT_SEGMENTATION.classes_of(array, threshold)
             assert np.array_equal(text, resized.mean(dim=0) > threshold)
-        classes = TAMPERED_TEXT_DETECTION.decode(array, 0)
+        classes = TAMPERED_TEXT_DETECTION.classes_of(array)
         assert np.array_equal(classes, resized.argmax(dim=0))
 
 

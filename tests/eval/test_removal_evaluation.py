@@ -53,6 +53,7 @@ def folders(tmp_path) -> tuple[Path, Path]:
     return tmp_path / "gt", tmp_path / "out"
 
 
+@pytest.mark.slow
 def test_command_prints_and_writes_both_sets(tmp_path):
     path = tmp_path / "new" / "metrics.json"
     paths = ("--gt_path", REMOVAL / "gt", "--target_path", REMOVAL / "pred")
@@ -70,6 +71,7 @@ def test_command_prints_and_writes_both_sets(tmp_path):
     assert os.listdir(path.parent) == ["metrics.json"]
 
 
+@pytest.mark.slow
 def test_worker_processes_change_nothing():
     pairs = evaluation.match_pairs(REMOVAL / "pred", REMOVAL / "gt")
     assert evaluation.evaluate_pairs(pairs, num_workers=3) == evaluation.evaluate_pairs(pairs)
@@ -188,6 +190,7 @@ def test_negative_workers(folders, monkeypatch, capsys):
 # --- Fréchet Inception distance
 
 
+@pytest.mark.slow
 def test_fid_without_weights_is_one_line_after_the_metrics(folders, tmp_path):
     paths = ("--gt_path", folders[0], "--target_path", folders[1], "--json", tmp_path / "m.json")
     # A proxy that nobody answers is a machine without network.

@@ -33,7 +33,7 @@ def test_shares_of_known_areas(tmp_path):
             "a.png": {"text": 0.05, "tampered": 0.25},
             "b.png": {"text": 0.0, "tampered": 0.0},
         },
-        "together": {"text": 5 / 500, "tampered": 0.25},
+        "total": {"text": 5 / 500, "tampered": 0.25},
     }
 
 
@@ -43,7 +43,7 @@ def test_pictures_of_one_name_and_pages_of_one_file_all_count(tmp_path):
     write(tmp_path, *records, {"input": "z.tif", "pages": [one | {"page": "z.page1"}, two]})
     found = shares(tmp_path)
     assert list(found["pictures"]) == ["x/a.png", "y/a.png", "z.tif z.page1", "z.tif a"]
-    assert found["together"]["text"] == 40 / 400
+    assert found["total"]["text"] == 40 / 400
 
 
 def test_command_prints_and_writes(tmp_path, monkeypatch, capsys):
@@ -51,7 +51,7 @@ def test_command_prints_and_writes(tmp_path, monkeypatch, capsys):
     out = tmp_path / "shares.json"
     monkeypatch.setattr(sys, "argv", ["x", str(tmp_path), "--json", str(out)])
     false_alarms.main()
-    assert "text  5.000% of the picture  tampered  25.00% of the text" in capsys.readouterr().out
+    assert "text  5.000% of the image  tampered  25.00% of the text" in capsys.readouterr().out
     assert json.loads(out.read_text()) == shares(tmp_path)
 
 
@@ -59,7 +59,7 @@ def test_bad_results_are_named(tmp_path):
     with pytest.raises(ValueError, match=r"results\.json: no such file"):
         shares(tmp_path)
     write(tmp_path)
-    with pytest.raises(ValueError, match="no finished picture"):
+    with pytest.raises(ValueError, match="no finished image"):
         shares(tmp_path)
     write(tmp_path, {"input": "a.png", "error": "a.png: broken", "pages": []})
     with pytest.raises(ValueError, match=r"a\.png: broken"):

@@ -7,10 +7,12 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from tasks import TASKS
 from tools import gallery
 from utils.cli import run
 
 KINDS = (".removed.png", ".removed_overlay.png", ".mask.png", ".mask_overlay.png")
+DONE = ("text_removal", "text_segmentation", "tampered_text_detection")
 KINDS += (".classes.png", ".classes_overlay.png", ".regions.json")
 
 
@@ -35,7 +37,7 @@ def photos(tmp_path):
         save(folder / f"a{kind}", 1)
     for kind, value in ((KINDS[0], 90), (KINDS[3], 140), (KINDS[5], 190)):
         save(folder / f"a{kind}", value)
-    pages = [{"page": "a", "files": [f"a{kind}" for kind in KINDS]}]
+    pages = [{"page": "a", **{task: {} for task in DONE}, "files": [f"a{kind}" for kind in KINDS]}]
     records = [
         {"input": str(tmp_path / "a.png"), "pages": pages},
         {"input": "gone.png", "pages": [], "error": "gone.png: no such file"},
@@ -63,7 +65,8 @@ def evaluation(tmp_path):
 
 
 def test_photographs_beside_their_three_results(photos):
-    (row,) = gallery.photo_rows(photos)
+    titles, (row,) = gallery.photo_table(photos)
+    assert titles == ["Input", *(TASKS[task].title for task in DONE)]
     assert [int(picture.mean()) for picture in row] == [40, 90, 140, 190]
 
 
@@ -77,7 +80,7 @@ def test_photographs_are_upright_and_page_by_page(photos, tmp_path):
     pages = [records[0]["pages"][0] | {"page": f"b.page{number}"} for number in (1, 2)]
     records.append({"input": str(tmp_path / "b.tif"), "pages": pages})
     (photos / "results.json").write_text(json.dumps(records))
-    pictures = [row[0] for row in gallery.photo_rows(photos)]
+    pictures = [row[0] for row in gallery.photo_table(photos)[1]]
     assert pictures[0].shape == (40, 30, 3)
     assert [int(picture.max()) for picture in pictures] == [40, 0, 1]
 
@@ -89,7 +92,15 @@ def test_removal_without_targets_has_no_figures():
     ]
 
 
-@pytest.mark.parametrize("metrics", [[1], {"a": 1}, {"a": {"task": "x", "num_images": 1}}])
+def test_an_unknown_task_has_a_row_and_an_overlay(photos):
+    metrics = {"mine": {"task": "seals", "num_images": 2}}
+    assert gallery.figure_rows(metrics) == [["mine", "2"]]
+    page = {"page": "a_overlay.b", "seals": {"seal_area": 3}, "seconds": 1.5}
+    page["files"] = ["x/a_overlay.b.seals.png", "x/a_overlay.b.seals_overlay.png"]
+    assert gallery.task_files(page) == {"seals": "x/a_overlay.b.seals_overlay.png"}
+
+
+@pytest.mark.parametrize("metrics", [[1], {"a": 1}, {"a": {"task": 3, "num_images": 1}}])
 def test_metrics_of_others_are_named(monkeypatch, capsys, tmp_path, metrics):
     path = tmp_path / "metrics.json"
     path.write_text(json.dumps(metrics))
@@ -117,7 +128,7 @@ def test_a_task_that_was_not_done_is_named(photos):
     records[0]["pages"][0]["files"] = ["a.removed.png"]
     (photos / "results.json").write_text(json.dumps(records))
     with pytest.raises(ValueError, match="a lacks a task"):
-        gallery.photo_rows(photos)
+        gallery.photo_table(photos)
 
 
 @pytest.mark.parametrize(

@@ -4,12 +4,8 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-import torch
-from painter import Painter
+from own_images import Painter, write_small_weights
 
-from models import build_upocr
-from models.checkpoint import save_atomically
-from tasks import OFFICIAL_TASKS
 from upocr import UPOCR
 
 
@@ -28,18 +24,6 @@ def photo() -> np.ndarray:
 
 
 @pytest.fixture(scope="session")
-def nano(tmp_path_factory) -> Path:
-    """A checkpoint of upocr_nano with random weights."""
-    torch.manual_seed(0)
-    model = build_upocr("upocr_nano")
-    path = tmp_path_factory.mktemp("weights") / "nano.pth"
-    save_atomically(
-        {
-            "model": model.state_dict(),
-            "architecture": model.architecture,
-            "tasks": list(OFFICIAL_TASKS),
-            "image_size": 64,
-        },
-        [path],
-    )
-    return path
+def weights(tmp_path_factory) -> Path:
+    """Random weights of a small network."""
+    return write_small_weights(tmp_path_factory.mktemp("weights") / "small.safetensors")

@@ -59,7 +59,7 @@ def test_composite_is_the_segmentation_if_the_model_has_it(photo):
     np.testing.assert_array_equal(both.remove_text(photo).image, photo)
     removal = only(UPOCR(Constant(0.3)), "text_removal")
     assert (removal.remove_text(photo).mask[45, 70:80] == 255).all()
-    with pytest.raises(ValueError, match="segmentation needs the task text_segmentation; the mode"):
+    with pytest.raises(ValueError, match="segmentation needs the task text_segmentation, the mode"):
         removal.remove_text(photo, composite="segmentation")
 
 
@@ -118,8 +118,8 @@ def test_grey_and_alpha_pass_through(painter):
 
 
 @pytest.mark.parametrize("size", [(1, 1), (1, 70), (33, 31), (65, 130)])
-def test_every_size_of_every_task_with_the_network(nano, size):
-    model = UPOCR.from_pretrained(nano, "cpu")
+def test_every_size_of_every_task_with_the_network(weights, size):
+    model = UPOCR.from_pretrained(weights, "cpu")
     assert model.window == 64
     image = np.random.default_rng(0).integers(0, 256, (*size, 3), np.uint8)
     assert model.remove_text(image).image.shape == image.shape
@@ -177,8 +177,8 @@ def test_classes_of_large_text_are_the_mean_of_two_sizes_and_removal_is_of_the_s
 
 
 @pytest.mark.parametrize("mode", ["tile", "resize"])
-def test_tasks_together_are_the_tasks_alone(nano, photo, mode):
-    model = UPOCR.from_pretrained(nano, "cpu", mode=mode, resize_side=96)
+def test_tasks_together_are_the_tasks_alone(weights, photo, mode):
+    model = UPOCR.from_pretrained(weights, "cpu", mode=mode, resize_side=96)
     together = model.run(photo)
     assert list(together) == list(model.tasks) == list(OFFICIAL_TASKS)
     np.testing.assert_array_equal(together["text_removal"].image, model.remove_text(photo).image)
@@ -188,8 +188,8 @@ def test_tasks_together_are_the_tasks_alone(nano, photo, mode):
     np.testing.assert_array_equal(together["tampered_text_detection"].classes, alone.classes)
 
 
-def test_the_encoder_sees_every_window_once_for_all_tasks(nano, photo):
-    model = UPOCR.from_pretrained(nano, "cpu", batch_size=3)
+def test_the_encoder_sees_every_window_once_for_all_tasks(weights, photo):
+    model = UPOCR.from_pretrained(weights, "cpu", batch_size=3)
     seen, done = [], []
     encoder = model.backend.network.encoder
     encoder.register_forward_hook(lambda *call: seen.append(len(call[1][0])))
@@ -239,9 +239,9 @@ def test_a_task_that_the_weights_do_not_know_is_refused(painter, photo):
     assert model.remove_text(photo).image.shape == photo.shape
 
 
-def test_real_network_makes_no_seams(nano):
+def test_real_network_makes_no_seams(weights):
     """Steps across the middles of the ramps are no larger than steps elsewhere."""
-    model = UPOCR.from_pretrained(nano, "cpu")
+    model = UPOCR.from_pretrained(weights, "cpu")
     gradient = np.linspace(0, 255, 160).astype(np.uint8)
     image = np.stack(np.broadcast_arrays(gradient[:, None], gradient, np.uint8(90)), axis=2)
     bands = [band for _, band in model._bands(image, ["text_removal"], lambda count: None)]

@@ -4,7 +4,7 @@ import json
 
 import numpy as np
 import pytest
-from painter import Painter
+from own_images import Painter
 from PIL import Image
 
 from tasks import ERASED, TASKS, TEXT, PixelClass, Task, strongest_channel

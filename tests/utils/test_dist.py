@@ -89,6 +89,7 @@ def test_failures_of_other_processes_are_told_from_bugs(error, expected):
     assert dist.is_peer_failure(error) is expected
 
 
+@pytest.mark.slow
 def test_wrapped_model_is_the_model():
     model = torch.nn.Linear(2, 2)
     assert dist.wrap_model(model, torch.device("cpu")) is model

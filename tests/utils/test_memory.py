@@ -32,6 +32,7 @@ def memory_held_after(keep: bool) -> tuple[bool, int]:
     return bool(int(kept)), int(held)
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(platform.libc_ver()[0] != "glibc", reason="needs glibc")
 def test_freed_memory_is_kept_only_when_asked():
     assert memory_held_after(keep=False)[1] < 20 * MIB

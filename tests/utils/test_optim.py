@@ -10,6 +10,7 @@ from models import build_upocr
 from utils.optim import learning_rate, parameter_groups, set_lr
 
 
+@pytest.mark.slow
 def test_parameter_groups_of_the_full_model(full_model):
     expected = json.loads((REFERENCE / "param_groups_full.json").read_text())
     names = {id(p): name for name, p in full_model.named_parameters()}

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 import torch
 
-from models.checkpoint import save_atomically
+from models.checkpoint import load_checkpoint, save_atomically
 from upocr import UPOCR
 from upocr.backends.torch import find_weights, load
 from utils.dist import inference_dtype
@@ -12,8 +12,8 @@ from utils.dist import inference_dtype
 CPU = torch.device("cpu")
 
 
-def test_output_is_clamped_and_checked(nano):
-    backend = load(nano, "cpu")
+def test_output_is_clamped_and_checked(weights):
+    backend = load(weights, "cpu")
     images = np.random.default_rng(0).random((2, 3, 64, 64), np.float32)
     output = backend.predict(images, ["text_segmentation", "text_removal"])
     assert output.shape == (2, 2, 3, 64, 64)
@@ -26,16 +26,16 @@ def test_output_is_clamped_and_checked(nano):
         backend.predict(images, ["text_removal"])
 
 
-def test_weights_that_do_not_fit(nano, tmp_path):
-    content = torch.load(nano, weights_only=True)
-    content["architecture"]["embed_dim"] = 64
+def test_weights_that_do_not_fit(weights, tmp_path):
+    found = load_checkpoint(weights)
+    content = {"model": found.model, "architecture": found.architecture | {"embed_dim": 16}}
     save_atomically(content, [tmp_path / "other.pth"])
     with pytest.raises(ValueError, match=r"other.pth: weights do not fit the model"):
         UPOCR.from_pretrained(tmp_path / "other.pth", "cpu")
     with pytest.raises(ValueError, match=r"none.pth: no such checkpoint"):
         UPOCR.from_pretrained(tmp_path / "none.pth", "cpu")
     with pytest.raises(ValueError, match="unknown device 'abacus'"):
-        UPOCR.from_pretrained(nano, "abacus")
+        UPOCR.from_pretrained(weights, "abacus")
 
 
 def test_no_weights_says_what_is_missing(monkeypatch, tmp_path):
@@ -44,13 +44,13 @@ def test_no_weights_says_what_is_missing(monkeypatch, tmp_path):
         find_weights(None)
 
 
-def test_weights_from_a_url_are_fetched_once(nano, tmp_path, monkeypatch):
+def test_weights_from_a_url_are_fetched_once(weights, tmp_path, monkeypatch):
     monkeypatch.setattr(torch.hub, "get_dir", lambda: str(tmp_path))
-    copy = tmp_path / "copy.pth"
-    copy.write_bytes(nano.read_bytes())
+    copy = tmp_path / "copy.safetensors"
+    copy.write_bytes(weights.read_bytes())
     url = copy.as_uri()
     path = find_weights(url)
-    assert path.read_bytes() == nano.read_bytes()
+    assert path.read_bytes() == weights.read_bytes()
     copy.unlink()
     assert find_weights(url) == path
     with pytest.raises(ValueError, match="cannot be downloaded"):
