@@ -132,7 +132,7 @@ def text_likeness(pixels: np.ndarray) -> np.ndarray:
     """Strong strokes in rows, as in writing, of an RGB photograph: bool (H, W).
 
     A stroke is thinner than 9 pixels and much lighter or darker than its surroundings. Strokes that
-    are closer than a letter are joined; what is then wide and filled enough is a line of text.
+    are closer than a letter are joined; a shape that is then wide and filled enough is a line.
     """
     grey = cv2.cvtColor(pixels, cv2.COLOR_RGB2GRAY)
     kernel = np.ones((9, 9), np.uint8)

@@ -23,7 +23,7 @@ class Ring:
         radius: of their middle line, pixels.
         angle: rotation of the circle, radians.
         script, face: of all words.
-        min_height: least height of letters, pixels.
+        min_height: minimum height of letters, pixels.
     """
 
     height: float
