@@ -52,7 +52,7 @@ class FoldedLateral(nn.Sequential):
     def __init__(self, lateral: LateralConnection) -> None:
         narrow, narrow_bias, wide, wide_bias = fold(lateral, torch.float64)
         super().__init__(_convolution(narrow, narrow_bias), _convolution(wide, wide_bias))
-        self.to(next(lateral.parameters()).dtype, memory_format=torch.channels_last)
+        self.to(next(lateral.parameters()).dtype).to(memory_format=torch.channels_last)
 
     def forward(self, x: Tensor) -> Tensor:
         """x: (B, C, H, W) -> (B, C, H, W)."""
