@@ -240,7 +240,15 @@ def parse_command_line(arguments: Sequence[str] | None = None) -> dict[str, Any]
     given = {name: tuple(v) if isinstance(v, list) else v for name, v in given.items()}
     if "task_weights" in given:
         given["task_weights"] = dict(given["task_weights"])
-    return read_config(given["config"]) | given if given.get("config") else given
+    if given.get("config"):
+        given = read_config(given["config"]) | given
+    if given.get("eval") and not given.get("resume"):
+        raise ValueError("--eval true needs a checkpoint: name it with --resume")
+    if given.get("eval") and not given.get("eval_data_cfg_path"):
+        raise ValueError(
+            "--eval true needs data: name data_configs/eval/*.yaml with --eval_data_cfg_path"
+        )
+    return given
 
 
 def read_config(path: str) -> dict[str, Any]:
@@ -330,12 +338,6 @@ def _given_fields(kind: type, values: Mapping[str, Any]) -> list[dataclasses.Fie
 
 def _check(options: Options) -> None:
     run, data = options.run, options.data
-    if run.eval and not run.resume:
-        raise ValueError("--eval true needs a checkpoint: name it with --resume")
-    if run.eval and not data.eval_data_cfg_path:
-        raise ValueError(
-            "--eval true needs data: name data_configs/eval/*.yaml with --eval_data_cfg_path"
-        )
     if not run.eval and not data.data_cfg_paths:
         raise ValueError(
             "training needs data: name data_configs/train/*.yaml with --data_cfg_paths"

@@ -10,7 +10,7 @@ import yaml
 
 from datasets.base import DATASETS, TextDataset
 from datasets.transforms import TRANSFORMS, Resize, Transform
-from tasks import load_module
+from tasks import TASKS, load_module
 
 
 @dataclass(frozen=True)
@@ -64,6 +64,8 @@ def read_config(path: str | Path) -> DataConfig:
         task = DATASETS[config.dataset].task
         if config.task != task:
             raise ValueError(f"task is {config.task!r}, but {config.dataset} is for {task!r}")
+        if task not in TASKS:
+            raise ValueError(f"task {task!r} is not registered; the key module names its module")
         if Path(config.name).name != config.name or config.name == "..":
             raise ValueError(f"name is {config.name!r}, expected a folder name")
         return config

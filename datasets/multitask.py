@@ -73,7 +73,7 @@ class MultiTaskLoader:
         return batch
 
     def state_dict(self) -> dict[str, int]:
-        """Steps returned so far, and samples that all processes took from each data set.
+        """Steps returned, and samples that all processes took from each data set.
 
         Batches that workers have read ahead do not count.
         """
@@ -101,11 +101,7 @@ class MultiTaskLoader:
 
 
 def evaluation_loader(
-    dataset: TextDataset,
-    batch_size: int,
-    num_workers: int = 0,
-    rank: int = 0,
-    world_size: int = 1,
+    dataset: TextDataset, batch_size: int, num_workers: int = 0, rank: int = 0, world_size: int = 1
 ) -> Iterator[dict[str, Any]]:
     """Yield batches of evaluation samples, in order; the processes together read each image once.
 

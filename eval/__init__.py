@@ -5,10 +5,4 @@ from eval import tampered_text_detection, text_removal, text_segmentation  # noq
 from eval.evaluator import EVALUATORS, EvaluationOptions, Evaluator, build_evaluator
 from eval.pixel_classes import PixelClassEvaluator
 
-__all__ = [
-    "EVALUATORS",
-    "EvaluationOptions",
-    "Evaluator",
-    "PixelClassEvaluator",
-    "build_evaluator",
-]
+__all__ = ["EVALUATORS", "EvaluationOptions", "Evaluator", "PixelClassEvaluator", "build_evaluator"]

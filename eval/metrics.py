@@ -38,11 +38,13 @@ class ConfusionMatrix:
 
     Args:
         num_classes: number C of classes, 0 to C - 1.
+        counts: (C, C) int64 to start with; by default zeros.
     """
 
-    def __init__(self, num_classes: int) -> None:
+    def __init__(self, num_classes: int, counts: Tensor | None = None) -> None:
         self.num_classes = num_classes
-        self.counts = torch.zeros(num_classes, num_classes, dtype=torch.int64)
+        zeros = torch.zeros(num_classes, num_classes, dtype=torch.int64)
+        self.counts = zeros if counts is None else counts
 
     def update(self, prediction: Tensor, target: Tensor) -> None:
         """Count the pixels of integer class maps of equal shape, on any device.

@@ -3,7 +3,6 @@
 from typing import Any
 
 from torch import Tensor, nn
-from torchvision.models.swin_transformer import PatchMergingV2
 
 from models.swin import LayerNorm, SwinStage, drop_path_schedule
 
@@ -25,6 +24,25 @@ class PatchEmbed(nn.Module):
         return self.norm(self.proj(images).permute(0, 2, 3, 1))
 
 
+class PatchMerging(nn.Module):
+    """Four neighbours to one token of twice the channels.
+
+    Args:
+        dim: channels in.
+    """
+
+    def __init__(self, dim: int) -> None:
+        super().__init__()
+        self.reduction = nn.Linear(4 * dim, 2 * dim, bias=False)
+        self.norm = LayerNorm(2 * dim)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """x: (B, H, W, C), H and W even -> (B, H / 2, W / 2, 2C)."""
+        # Official: the neighbours (0, 0), (1, 0), (0, 1), (1, 1) are concatenated in this order.
+        x = x.unflatten(2, (-1, 2)).unflatten(1, (-1, 2))  # (B, H / 2, row, W / 2, column, C)
+        return self.norm(self.reduction(x.permute(0, 1, 3, 4, 2, 5).flatten(3)))
+
+
 class EncoderStage(SwinStage):
     """Blocks, and the patch merging that leads to the next resolution.
 
@@ -33,7 +51,7 @@ class EncoderStage(SwinStage):
         downsample: four neighbours to one token of twice the channels; None in the last stage.
     """
 
-    def __init__(self, *stage_args: Any, downsample: PatchMergingV2 | None) -> None:
+    def __init__(self, *stage_args: Any, downsample: PatchMerging | None) -> None:
         super().__init__(*stage_args)
         self.downsample = downsample
 
@@ -67,7 +85,7 @@ class SwinBackbone(nn.Module):
         for dim, heads, rates in zip(
             dims, num_heads, drop_path_schedule(drop_path, depths), strict=True
         ):
-            downsample = PatchMergingV2(dim, LayerNorm) if dim != dims[-1] else None
+            downsample = PatchMerging(dim) if dim != dims[-1] else None
             self.layers.append(EncoderStage(dim, heads, *window, rates, downsample=downsample))
         for stage, dim in enumerate(dims):
             self.add_module(f"norm{stage}", LayerNorm(dim))

@@ -110,7 +110,9 @@ def shift_mask(grid: tuple[int, int], window_size: int, shift: int) -> Tensor:
 
 def window_partition(x: Tensor, side: int) -> Tensor:
     """(B, H, W, C), H and W multiples of `side` -> (B * rows * columns, side * side, C)."""
-    x = x.unflatten(2, (-1, side)).unflatten(1, (-1, side))  # (B, rows, side, columns, side, C)
+    rows, columns = x.shape[1] // side, x.shape[2] // side
+    x = x.unflatten(2, (columns, side)).unflatten(1, (rows, side))
+    # (B, rows, side, columns, side, C)
     return x.transpose(2, 3).flatten(3, 4).flatten(0, 2)
 
 

@@ -7,7 +7,7 @@ from pathlib import Path
 def find_files(folders: Sequence[Path], suffixes: Collection[str], kind: str) -> list[Path]:
     """Files with one of the suffixes, in any case, at any depth, by name; hidden files are skipped.
 
-    Raises ValueError naming a missing folder; `kind` says what it should hold.
+    Raises ValueError naming a missing folder; `kind` names the expected files.
     """
     for folder in folders:
         if not folder.is_dir():

@@ -11,7 +11,6 @@ from datasets.files import list_files
 from utils.cli import Parser, run
 from utils.image import read_rgb, write_png
 
-METHODS = {"telea": cv2.INPAINT_TELEA, "navier_stokes": cv2.INPAINT_NS}
 RADIUS = 5  # pixels around a hole that inpainting uses
 ENDING = ".removed.png"  # as predict.py writes it
 Detector = Callable[[np.ndarray], list[np.ndarray]]  # RGB uint8 (H, W, 3) -> corners (4, 2)
@@ -36,8 +35,8 @@ def rapid_ocr() -> Detector:
     return detect
 
 
-def remove_text(image: np.ndarray, detect: Detector, method: str, margin: int) -> np.ndarray:
-    """Fill every detected box from its surroundings; RGB uint8 (H, W, 3) -> same.
+def remove_text(image: np.ndarray, detect: Detector, margin: int) -> np.ndarray:
+    """Fill every detected box by Telea's method (JGT 2004); RGB uint8 (H, W, 3) -> same.
 
     margin: pixels around each box that are filled as well.
     """
@@ -46,7 +45,7 @@ def remove_text(image: np.ndarray, detect: Detector, method: str, margin: int) -
         cv2.fillPoly(holes, [np.rint(box).astype(np.int32)], 255)
     if margin:
         holes = cv2.dilate(holes, np.ones((2 * margin + 1, 2 * margin + 1), np.uint8))
-    return cv2.inpaint(image, holes, RADIUS, METHODS[method])
+    return cv2.inpaint(image, holes, RADIUS, cv2.INPAINT_TELEA)
 
 
 def build_parser() -> argparse.ArgumentParser:
@@ -55,7 +54,6 @@ def build_parser() -> argparse.ArgumentParser:
     add = parser.add_argument
     add("image_dir", type=Path, help="folder of images")
     add("--output_dir", type=Path, required=True, help=f"folder of the results, NAME{ENDING}")
-    add("--method", choices=sorted(METHODS), default="telea", help="of OpenCV's inpainting")
     add("--margin", type=int, default=2, help="pixels filled around a box")
     return parser
 
@@ -69,7 +67,7 @@ def main() -> None:
     detect = rapid_ocr()
     for name, path in files.items():
         image = np.asarray(read_rgb(path))
-        result = remove_text(image, detect, args.method, args.margin)
+        result = remove_text(image, detect, args.margin)
         write_png(args.output_dir / f"{name}{ENDING}", result)
     print(f"{len(files)} images: {args.output_dir}")
 

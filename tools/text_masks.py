@@ -52,16 +52,12 @@ def score_masks(pairs: dict[str, tuple[Tensor, Tensor]]) -> dict[str, Any]:
     spread = per_image[resamples(len(per_image))].sum(dim=1)
     return {
         "num_images": len(per_image),
-        **_figures(per_image.sum(dim=0)),
-        "fg_iou_interval": interval([_figures(total)["fg_iou"] for total in spread]),
+        **text_figures(ConfusionMatrix(2, per_image.sum(dim=0))),
+        "fg_iou_interval": interval(
+            [text_figures(ConfusionMatrix(2, total))["fg_iou"] for total in spread]
+        ),
         "images": images,
     }
-
-
-def _figures(counts: Tensor) -> dict[str, float]:
-    matrix = ConfusionMatrix(num_classes=2)
-    matrix.counts = counts
-    return text_figures(matrix)
 
 
 def build_parser() -> argparse.ArgumentParser:

@@ -39,11 +39,7 @@ def check(found: Found, workers: int = 0, progress: bool = False) -> dict[str, A
 def _inspect_all(found: Found, workers: int, progress: bool) -> list[Report]:
     inspect_sample = functools.partial(inspect, found.dataset)
     bar = functools.partial(
-        tqdm,
-        total=len(found.samples),
-        desc=found.root.name,
-        unit="sample",
-        disable=not progress,
+        tqdm, total=len(found.samples), desc=found.root.name, unit="sample", disable=not progress
     )
     if workers == 0:
         return list(bar(map(inspect_sample, found.samples)))

@@ -5,7 +5,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from models.fast.windows import CHUNK_BYTES, pays_in_parts
-from models.swin import SwinBlock
+from models.swin import SwinBlock, window_partition, window_reverse
 
 
 class InferenceBlock(SwinBlock):
@@ -29,8 +29,10 @@ class InferenceBlock(SwinBlock):
         # One graph for all sizes: a pad without a condition, and a gather, whose strides do not
         # depend on the padding.
         height, width = x.shape[1:3]
-        side = self.window_size
-        x = F.pad(x, (0, 0, 0, -width % side, 0, -height % side))
-        x = super().windowed_attention(x)
-        rows, columns = (torch.arange(n, device=x.device) for n in (height, width))
-        return x[:, rows[:, None], columns]
+        side, shift = self.window_size, self.shift
+        grid = rows, columns = -(-height // side), -(-width // side)
+        x = F.pad(x, (0, 0, 0, columns * side - width, 0, rows * side - height))
+        x = window_partition(x.roll((-shift, -shift), (1, 2)), side)
+        x = window_reverse(self.attn(x, grid), side, grid).roll((shift, shift), (1, 2))
+        places = [torch.arange(n, device=x.device) for n in (height, width)]
+        return x[:, places[0][:, None], places[1]]

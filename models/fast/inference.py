@@ -39,12 +39,12 @@ def for_inference(
             then has nothing left to convert. The rest, such as normalisation, stays in float32.
         swaps: names of the modules to make fast, of `INFERENCE_SWAPS`.
     """
-    fast = copy.deepcopy(model).eval().requires_grad_(False)
+    fast = copy.deepcopy(model).eval()
     for name in swaps:
         swap(fast, *INFERENCE_SWAPS[name])
     for module in fast.modules():
-        if isinstance(module, nn.Linear | nn.Conv2d | FoldedLateral):
+        if isinstance(module, nn.Linear | nn.Conv2d):
             module.to(dtype)
         elif isinstance(module, FoldedAttention):
             module.biases = module.biases.to(dtype)
-    return fast
+    return fast.requires_grad_(False)

@@ -23,29 +23,24 @@ def window_biases(attention: WindowAttention) -> Tensor:
     return bias + mask[[0, 2, 1, 3], None]
 
 
-def kinds_of_windows(rows: int, columns: int) -> Tensor:
-    """Kind of every window of a shifted map, (rows * columns,) int64."""
-    last_row, last_column = (torch.arange(n) == n - 1 for n in (rows, columns))
-    return (last_row[:, None] + 2 * last_column.long()).flatten()
+def places_by_kind(windows: Tensor, biases: Tensor, grid: tuple[int, int]) -> list[Tensor]:
+    """Places of the windows of each kind among all windows (B * rows * columns, N, C), int64."""
+    places = torch.arange(len(windows), device=windows.device).view(-1, *grid)
+    if len(biases) == 1:
+        return [places.flatten()]
+    rows, last_row = places[:, :-1], places[:, -1:]
+    kinds = (rows[..., :-1], last_row[..., :-1], rows[..., -1:], last_row[..., -1:])
+    return [kind.flatten() for kind in kinds]
 
 
 def window_parts(
     windows: Tensor, biases: Tensor, grid: tuple[int, int]
-) -> Iterator[tuple[int, slice | Tensor]]:
-    """Kind and places of a few windows (of (BW, N, C)) of one kind at a time.
-
-    The attention scores of a part, in float32, fit into the cache. biases: see `window_biases`.
-    """
+) -> Iterator[tuple[int, Tensor]]:
+    """Kind and places of a few windows of one kind at a time, whose scores fit into the cache."""
     heads, tokens = biases.shape[1:3]
     itemsize = torch.promote_types(windows.dtype, torch.float32).itemsize
     size = max(1, CHUNK_BYTES // (heads * tokens * tokens * itemsize))
-    if len(biases) == 1:
-        yield from ((0, slice(start, start + size)) for start in range(0, len(windows), size))
-        return
-    kind_of = kinds_of_windows(*grid)
-    kind_of = kind_of.repeat(len(windows) // len(kind_of))
-    for kind in range(len(biases)):
-        places = (kind_of == kind).nonzero().flatten()
+    for kind, places in enumerate(places_by_kind(windows, biases, grid)):
         yield from ((kind, part) for part in places.split(size) if len(part))
 
 

@@ -4,6 +4,7 @@ A word that occurs twice, a sticker, a line in another font, a label on a flat s
 ground: without them a network would only have to find blur, noise or an edge.
 """
 
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 
 import cv2
@@ -36,7 +37,7 @@ def add_lookalike(context: ForgeryContext, kind: str, model: SceneWord) -> list[
         text = context.composer.fit(wording, height, pad=_PADS.get(kind, 0.0))
         text = context.composer.place(text, margin=4 + round(0.1 * height))
         if text:
-            words = _PAINTERS[kind](_Lookalike(context, model, height, text))
+            words = _WRITERS[kind](_Lookalike(context, model, height, text))
             for word in words:
                 word.imitates = kind
             return words
@@ -55,7 +56,7 @@ def _draw_lines(context: ForgeryContext, kind: str, model: SceneWord) -> list[Li
 
 @dataclass(frozen=True)
 class _Lookalike:
-    """A placed text, its letters at most `height` pixels high, modelled after a word."""
+    """A placed text modelled after a word, its letters at most `height` pixels tall."""
 
     context: ForgeryContext
     model: SceneWord
@@ -66,39 +67,39 @@ class _Lookalike:
     def region(self) -> Region:
         return self.text.region(self.context.scene.size)
 
-    def paint_repeated_word(self) -> list[SceneWord]:
+    def write(self, style: Style | None = None) -> list[SceneWord]:
+        return self.context.composer.write(self.text, style=style)
+
+    def write_again(self) -> list[SceneWord]:
         style, factor = self.model.style, self.height / self.model.height
         ground = self.context.scene.clean[self.region.window].mean(axis=(0, 1))
         if abs(luma(style.colour) - luma(ground)) <= _MIN_CONTRAST:
-            return self.context.composer.write(self.text)
+            return self.write()
         if factor < 0.6:
             style = style.plain()
         elif factor <= 0.9:
             style = replace(style, outline=min(style.outline, 1), shadow=0.0, glow=0.0)
-        return self.context.composer.write(self.text, style=style)
+        return self.write(style)
 
-    def paint_sticker(self) -> list[SceneWord]:
+    def write_on_sticker(self) -> list[SceneWord]:
         patch = _foreign_surface(self.context, self.region)
         self._blend_ground(patch, feather=pick(self.context.rng, (1, 2, 4)))
-        return self.context.composer.write(self.text)
+        return self.write()
 
-    def paint_second_font(self) -> list[SceneWord]:
-        return self.context.composer.write(self.text)
-
-    def paint_flat_strip(self) -> list[SceneWord]:
+    def write_on_flat_strip(self) -> list[SceneWord]:
         rng, scene = self.context.rng, self.context.scene
         ground = scene.clean[self.region.window].reshape(-1, 3)
         colour = to_colour(ground.mean(axis=0), 0, 255)
         paint = Style(colour, colour, shading=rng.uniform(0, 0.5), texture=0.0)
         strip = Sign("rectangle", paint, border=0.0, shadow=0.0, grain=rng.uniform(0, 0.5))
         scene.add_sign(rng, strip, self.text.warp)
-        return self.context.composer.write(self.text)
+        return self.write()
 
-    def paint_on_soft_ground(self) -> list[SceneWord]:
+    def write_on_soft_ground(self) -> list[SceneWord]:
         rng, scene, window = self.context.rng, self.context.scene, self.region.window
         sigma, feather = rng.uniform(2.0, 5.0), pick(rng, (2, 4, 6))
         self._blend_ground(cv2.GaussianBlur(scene.clean[window], (0, 0), sigma), feather)
-        words = self.context.composer.write(self.text)
+        words = self.write()
         softened = cv2.GaussianBlur(scene.image[window], (0, 0), rng.uniform(0.6, 1.2))
         blend(scene.image, softened, self.region, feather)
         return words
@@ -109,12 +110,12 @@ class _Lookalike:
         scene.image[window] = scene.clean[window]
 
 
-_PAINTERS = {
-    "copy_move": _Lookalike.paint_repeated_word,
-    "splice": _Lookalike.paint_sticker,
-    "near_font": _Lookalike.paint_second_font,
-    "overwrite": _Lookalike.paint_flat_strip,
-    "smooth_patch": _Lookalike.paint_on_soft_ground,
+_WRITERS: dict[str, Callable[[_Lookalike], list[SceneWord]]] = {
+    "copy_move": _Lookalike.write_again,
+    "splice": _Lookalike.write_on_sticker,
+    "near_font": _Lookalike.write,
+    "overwrite": _Lookalike.write_on_flat_strip,
+    "smooth_patch": _Lookalike.write_on_soft_ground,
 }
 
 

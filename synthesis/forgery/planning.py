@@ -9,8 +9,8 @@ from synthesis.forgery.tampering import FORGERS, Forgery, can_be_forged, forge
 from synthesis.sampling import pick
 from synthesis.scene.scene import SceneWord
 
-# Share of a photograph's words to forge, least and greatest: about as much forged text as genuine.
-# A network trained with a plain regression loss would first learn to call a minority genuine.
+# Range of the share of a photograph's words to forge. With the lookalikes it yields about as much
+# forged text as genuine: a plain regression loss would first teach to call a minority genuine.
 _FORGED_WORDS = (0.95, 1.0)
 
 Plan = tuple[SceneWord, list[str]]  # a word to forge, and kinds of forgery to try in turn

@@ -10,6 +10,7 @@ from numpy.random import Generator
 from synthesis.forgery.context import ForgeryContext
 from synthesis.photo.camera import blur, draw_camera, through_jpeg
 from synthesis.sampling import coin
+from synthesis.scene.geometry import polygon_mask
 from synthesis.scene.regions import Region
 from synthesis.scene.scene import SceneWord
 from synthesis.text.lettering import Colour, to_colour
@@ -33,7 +34,7 @@ def rewrite(
     if coverage is None:
         return None
     patch = context.picture[region.window]
-    hole = _hole(word, region, margin)
+    hole = polygon_mask(region.height, region.width, [word.polygon - region[:2]], margin)
     written = _write(context, word, erase(patch, hole), coverage, region)
     if coin(context.rng, 0.6):  # a careful forger matches the blur of the photograph
         written = blur(written, context.camera)
@@ -78,13 +79,6 @@ def _coverage_in_place(word: SceneWord, text: str, font: str, region: Region) ->
     visible = letters[rows.start - top : rows.stop - top, : canvas.shape[1] - left]
     canvas[rows, left : left + width] = visible
     return word.parent.warp.render(canvas, region)
-
-
-def _hole(word: SceneWord, region: Region, margin: int) -> np.ndarray:
-    """Mask of the word in a region, uint8 0 or 1, `margin` pixels wider on all sides."""
-    hole = np.zeros((region.height, region.width), dtype=np.uint8)
-    cv2.fillPoly(hole, [np.round(word.polygon - region[:2]).astype(np.int32)], 1)
-    return cv2.dilate(hole, np.ones((2 * margin + 1, 2 * margin + 1), np.uint8))
 
 
 def _photographed_colour(context: ForgeryContext, word: SceneWord, region: Region) -> Colour:

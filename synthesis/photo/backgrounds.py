@@ -116,7 +116,7 @@ def _draw_crop(rng: Generator, photograph: np.ndarray) -> Crop:
     return top, left, height, width
 
 
-@lru_cache(maxsize=64)
+@lru_cache(maxsize=256)
 def _text_map(path: str) -> np.ndarray:
     return text_likeness(_read(path)).astype(np.uint8)
 
@@ -132,7 +132,7 @@ def text_likeness(pixels: np.ndarray) -> np.ndarray:
     """Strong strokes in rows, as in writing, of an RGB photograph: bool (H, W).
 
     A stroke is thinner than 9 pixels and much lighter or darker than its surroundings. Strokes that
-    are closer than a letter are joined; what is then wide and filled enough is a line of text.
+    are closer than a letter are joined; a shape that is then wide and filled enough is a line.
     """
     grey = cv2.cvtColor(pixels, cv2.COLOR_RGB2GRAY)
     kernel = np.ones((9, 9), np.uint8)

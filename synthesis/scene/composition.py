@@ -37,7 +37,7 @@ class SceneOptions:
         empty: share of scenes without text.
         max_bare_texts: per scene.
         small: share of bare texts that are small; the others are large.
-        min_height: least height of letters, pixels.
+        min_height: minimum height of letters, pixels.
         pages: share of scenes that are a printed page instead.
         distractors: share of the other scenes that also show strokes that are no writing.
     """
@@ -115,7 +115,7 @@ class Composer:
         return self.scene.add_text(text, style)
 
     def place(self, text: WarpedText | None, margin: int) -> WarpedText | None:
-        """The text at a free, rather calm place, which is then occupied; None without one."""
+        """The text at a free, preferably calm place, which is then occupied; None without one."""
         warp = self._place(text.warp, margin) if text else None
         return replace(text, warp=warp) if text and warp else None
 
@@ -129,7 +129,7 @@ class Composer:
         return warp.moved_to(*(warp.center + np.subtract(place[:2], region[:2])))
 
     def fit(self, wording: Wording | None, height: float, pad: float = 0.0) -> WarpedText | None:
-        """Text with letters of `height` pixels, lower if they would not fit into the picture.
+        """Text with letters of `height` pixels, smaller if they would not fit into the picture.
 
         `pad` is an empty margin in em. None if there is no wording or no room.
         """

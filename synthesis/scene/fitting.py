@@ -51,8 +51,7 @@ def fit_text(
 ) -> WarpedText | None:
     """Text in `room` (width, height) around (0, 0), reduced if necessary.
 
-       `pad` is an empty margin in em.
-    None if letters would become lower than `min_height` pixels.
+    `pad` is an empty margin in em. None if letters would become smaller than `min_height` pixels.
     """
     for _ in range(_TRIES):
         layout = TextLayout(wording.lines, setting)

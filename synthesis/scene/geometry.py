@@ -1,6 +1,7 @@
 """Geometry: from the flat canvas of a text to the photograph, bent and in perspective."""
 
 import copy
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import cv2
@@ -37,6 +38,16 @@ def fixed_point(points: np.ndarray) -> np.ndarray:
 def fill_polygon(canvas: np.ndarray, points: np.ndarray) -> np.ndarray:
     """The canvas, uint8 (h, w), with a filled polygon (N, 2)."""
     return cv2.fillPoly(canvas, [fixed_point(points)], 255, cv2.LINE_AA, SUBPIXEL_BITS)
+
+
+def polygon_mask(
+    height: int, width: int, polygons: Sequence[np.ndarray], margin: int
+) -> np.ndarray:
+    """Mask, uint8 0 or 1, of filled polygons (N, 2), `margin` pixels wider on all sides."""
+    mask = np.zeros((height, width), dtype=np.uint8)
+    for polygon in polygons:
+        cv2.fillPoly(mask, [np.round(polygon).astype(np.int32)], 1)
+    return cv2.dilate(mask, np.ones((2 * margin + 1, 2 * margin + 1), np.uint8))
 
 
 class Warp:

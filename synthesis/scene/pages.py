@@ -16,7 +16,7 @@ from synthesis.text.fonts import Face, FontBook, covers
 from synthesis.text.scripts import SCRIPTS
 from synthesis.text.typesetting import LETTER_HEIGHT, Line, Setting
 
-_MIN_LETTERS, _MAX_LETTERS = 9, 48  # pixels; the greatest in pictures of 512 pixels
+_MIN_LETTERS, _MAX_LETTERS = 9, 48  # pixels; the maximum in pictures of 512 pixels
 _LETTER_WIDTH = 0.5  # of the em, on average in Latin type
 _MARKS = (",", ",", ".", ".", ";", ":", "!", "?")
 _SHARES = (0.8, 0.6, 0.4, 0.2)  # of the room, in turn, for pages that would stay empty
@@ -27,7 +27,7 @@ Size = tuple[float, float]  # width and height in pixels
 def print_page(rng: Generator, fonts: FontBook, photograph: Scene, min_height: float) -> Scene:
     """One or two columns on paper with stains in the shapes of a photograph; at least one word.
 
-    Letters are at least `min_height` pixels high.
+    Letters are at least `min_height` pixels tall.
     """
     size = photograph.size
     paper = draw_paper(rng, photograph.clean)
@@ -62,7 +62,7 @@ class BodyText:
     Args:
         fonts: to print with.
         size: side of the picture in pixels.
-        min_height: least height of letters in pixels.
+        min_height: minimum height of letters in pixels.
     """
 
     fonts: FontBook

@@ -19,9 +19,11 @@ class Ring:
     """Words on a circle around (0, 0).
 
     Args:
-        height, min_height: of the letters along the edge and at least, pixels.
-        radius, angle: of their middle line, pixels, and rotation, radians.
+        height: of the letters along the edge, pixels.
+        radius: of their middle line, pixels.
+        angle: rotation of the circle, radians.
         script, face: of all words.
+        min_height: minimum height of letters, pixels.
     """
 
     height: float

@@ -10,7 +10,7 @@ from numpy.random import Generator
 from synthesis.photo.backgrounds import Background
 from synthesis.photo.camera import Camera, blur
 from synthesis.scene.fitting import WarpedText
-from synthesis.scene.geometry import Warp
+from synthesis.scene.geometry import Warp, polygon_mask
 from synthesis.scene.regions import Region
 from synthesis.scene.signs import Sign, paint_sign
 from synthesis.text.lettering import Style, luma
@@ -154,12 +154,8 @@ class Scene:
 
     def word_mask(self, words: Sequence[SceneWord], margin: int) -> np.ndarray:
         """Filled outlines of words, `margin` pixels wider on all sides, bool (S, S)."""
-        mask: np.ndarray = np.zeros((self.size, self.size), dtype=np.uint8)
-        for word in words:
-            cv2.fillPoly(mask, [np.round(word.polygon).astype(np.int32)], 1)
-        if margin and words:
-            mask = cv2.dilate(mask, np.ones((2 * margin + 1, 2 * margin + 1), np.uint8))
-        return mask.astype(bool)
+        polygons = [word.polygon for word in words]
+        return polygon_mask(self.size, self.size, polygons, margin).astype(bool)
 
 
 def through_lens(

@@ -34,7 +34,7 @@ def draw_covered_words(
 
 
 def draw_bare_text(rng: Generator, fonts: FontBook, height: float) -> Wording | None:
-    """A text without a sign; the lower its letters (pixels in a picture of 512), the longer."""
+    """A text without a sign; the smaller its letters (pixels in a picture of 512), the longer."""
     script = fonts.draw_script(rng)
     face = fonts.draw_face(rng, script)
     most_lines, most_words = (4, 4) if height < 18 else (3, 3) if height < 45 else (1, 2)

@@ -31,7 +31,7 @@ class Setting:
     Args:
         size: pixels per em in the photograph.
         align: left, center or right.
-        leading: distance between baselines in em, which depends more on the lower line's size.
+        leading: distance between baselines in em, mostly of the line below.
         tracking: extra space between letters in em; only for scripts with separate letters.
         word_space: in em.
         vertical: letters run down and lines from right to left, as on East Asian signs.

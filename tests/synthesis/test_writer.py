@@ -32,6 +32,7 @@ def write(writer: DatasetWriter, workers: int = 0) -> dict[str, str]:
     return digests(writer.output_dir)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("workers", [0, 1, 2])
 def test_bytes_do_not_depend_on_workers(
     synthetic: Path, make_writer: Callable[..., DatasetWriter], tmp_path: Path, workers: int

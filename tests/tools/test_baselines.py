@@ -1,11 +1,15 @@
 """Baselines are the figures of predictions that are known beforehand."""
 
+import json
+import sys
+
 import numpy as np
 import pytest
 from PIL import Image
 
 from datasets import build_dataset
-from tools.baselines import copied_input, known_boxes, otsu
+from tools import baselines
+from tools.baselines import BASELINES, copied_input, known_boxes, otsu
 
 CONFIG = """
 task: {task}
@@ -67,3 +71,17 @@ def test_all_text_is_called_genuine_inside_its_boxes(made):
     assert every["mean_iou"] == every["iou_genuine"] / 2
     for name in ("genuine", "tampered"):
         assert coin[f"recall_{name}"] == pytest.approx(0.5, abs=0.15)
+
+
+def test_a_task_without_a_baseline_is_named():
+    with pytest.raises(ValueError, match="unknown task with a baseline 'seals', expected one of"):
+        BASELINES["seals"]
+
+
+def test_command_prints_json(made, tmp_path, monkeypatch, capsys):
+    made("text_removal", "removal", np.full((40, 60, 3), 50, np.uint8), ".png")
+    options = ["--eval_data_cfg_path", tmp_path / "made.yaml", "--data_root", tmp_path]
+    monkeypatch.setattr(sys, "argv", ["baselines", *map(str, options)])
+    baselines.main()
+    found = json.loads(capsys.readouterr().out)
+    assert found["made"]["copied input"]["strict"]["num_images"] == 1

@@ -7,7 +7,7 @@ import pytest
 from PIL import Image
 
 from tools import inpainting
-from tools.inpainting import METHODS, remove_text
+from tools.inpainting import remove_text
 
 BOX = np.array([[8, 8], [24, 8], [24, 16], [8, 16]], np.float32)
 
@@ -18,16 +18,15 @@ def grey_with_text() -> np.ndarray:
     return image
 
 
-@pytest.mark.parametrize("method", METHODS)
-def test_text_in_a_box_is_painted_over(method: str):
-    painted = remove_text(grey_with_text(), lambda image: [BOX], method, margin=0)
+def test_text_in_a_box_is_painted_over():
+    painted = remove_text(grey_with_text(), lambda image: [BOX], margin=0)
     assert np.abs(painted.astype(int) - 120).max() <= 3  # OpenCV is not exact on flat ground
 
 
 def test_outside_the_boxes_nothing_changes():
     image = np.random.default_rng(0).integers(256, size=(32, 40, 3), dtype=np.uint8)
     for margin in (0, 3):
-        painted = remove_text(image, lambda image: [BOX], "telea", margin)
+        painted = remove_text(image, lambda image: [BOX], margin)
         changed = np.argwhere((painted != image).any(-1))
         assert changed.min(0).tolist() == [8 - margin, 8 - margin]
         assert changed.max(0).tolist() == [16 + margin, 24 + margin]
@@ -35,7 +34,7 @@ def test_outside_the_boxes_nothing_changes():
 
 def test_without_text_the_picture_is_the_same():
     image = grey_with_text()
-    assert (remove_text(image, lambda image: [], "telea", 2) == image).all()
+    assert (remove_text(image, lambda image: [], 2) == image).all()
 
 
 def test_command_writes_a_picture_for_each(tmp_path, monkeypatch):

@@ -13,6 +13,7 @@ from synthesis.scene.composition import SceneOptions
 from synthesis.scene.scene import Scene
 
 
+@pytest.mark.slow
 def test_words_run_around_round_signs_unless_upright(scene_of: Callable[..., Scene]):
     scenes = [scene_of(seed, SceneOptions(empty=0)) for seed in range(60)]
     words = [word for scene in scenes for word in scene.words]

@@ -31,7 +31,8 @@ def test_another_face_is_similar_unless_there_is_none():
 
 def test_without_any_font_pillows_own_is_used(tmp_path: Path):
     (tmp_path / "broken.ttf").write_bytes(b"no font")
-    assert [face.path for face in load_faces([tmp_path])] == [BUILT_IN]
+    fonts = load_faces([tmp_path])
+    assert [(face.path, face.scripts) for face in fonts] == [(BUILT_IN, ("latin",))]
 
 
 def test_the_default_are_the_fonts_of_the_system(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):

@@ -19,7 +19,7 @@ def test_word_boxes_hold_all_ink():
         assert [word.text for word in block.words] == ["Two", "words", "below"]
 
 
-def test_vertical_text_is_higher_than_wide():
+def test_vertical_text_is_taller_than_wide():
     block = TextLayout([Line(("WEST",), BUILT_IN)], Setting(30, vertical=True)).render()
     assert block.coverage.shape[0] > 2 * block.coverage.shape[1]
     assert [word.text for word in block.words] == ["WEST"]
