@@ -34,6 +34,7 @@ def test_tiny_outputs_and_features(tiny_model, size, dtype):
         assert_close(feature.permute(0, 3, 1, 2), reference[f"enc{index}_{name}"], dtype)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("dtype", TOLERANCE, ids=str)
 @torch.no_grad()
 def test_full_outputs(full_model, dtype):

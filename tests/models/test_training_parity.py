@@ -15,6 +15,8 @@ from utils.batch import Batch
 from utils.logger import StepLog
 from utils.optim import build_optimizer
 
+pytestmark = pytest.mark.slow  # five steps in float64
+
 CPU = torch.device("cpu")
 BATCH_TASKS = [task for task in OFFICIAL_TASKS for _ in range(2)]
 # Reference name -> our unweighted term and the factor between them.

@@ -66,6 +66,7 @@ def test_bfloat16_weights_paint_what_autocast_paints(shape):
         assert parameter.dtype == (torch.bfloat16 if narrow else torch.float32), name
 
 
+@pytest.mark.slow
 @torch.no_grad()
 def test_compiles_to_one_graph(counting_backend):
     fast = for_inference(build_upocr("upocr_nano"))
@@ -74,6 +75,7 @@ def test_compiles_to_one_graph(counting_backend):
     assert counting_backend.graphs == 1
 
 
+@pytest.mark.slow
 @torch.no_grad()
 def test_dynamic_shapes_compile_once(counting_backend):
     # From three windows a side on; maps of one or two are cases of their own, as always in dynamo.
@@ -86,6 +88,7 @@ def test_dynamic_shapes_compile_once(counting_backend):
         assert counting_backend.graphs == 1, (batch, height, width)
 
 
+@pytest.mark.slow
 @pytest.mark.usefixtures("counting_backend")
 @torch.no_grad()
 def test_compiled_model_paints_the_same():

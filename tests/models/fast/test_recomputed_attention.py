@@ -74,6 +74,7 @@ def test_the_module_has_the_gradients_of_the_plain_one(shift, kept_bytes, monkey
         torch.testing.assert_close(module(x, GRID), output, rtol=1e-12, atol=1e-12)
 
 
+@pytest.mark.slow
 def test_numeric_gradients():
     tensors = inputs(1, 4, torch.float64)
     assert torch.autograd.gradcheck(lambda *x: cosine_attention(*x, *GRID), tensors)

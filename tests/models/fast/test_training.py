@@ -94,6 +94,7 @@ def test_checkpointed_blocks_save_their_input_alone():
     assert saved_bytes(model) < plain / 3
 
 
+@pytest.mark.slow
 def test_compiles_to_one_graph(counting_backend):
     model = for_training(build_upocr("upocr_nano")).train()
     compiled = torch.compile(model, backend=counting_backend, fullgraph=True)
@@ -101,6 +102,7 @@ def test_compiles_to_one_graph(counting_backend):
     assert counting_backend.graphs == 1
 
 
+@pytest.mark.slow
 @pytest.mark.usefixtures("counting_backend")
 def test_compiled_training_has_the_same_gradients():
     torch.manual_seed(0)
