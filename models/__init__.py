@@ -4,11 +4,9 @@ from models.build import VARIANTS, build_upocr
 from models.criterion import LOSSES, MultiTaskCriterion, TaskLoss, build_criterion, needs_vgg16
 from models.upocr import UPOCRNetwork
 from models.vgg import build_vgg16, vgg16_from_state
-from tasks import OFFICIAL_TASKS as TASKS  # until every room takes its tasks from tasks.py
 
 __all__ = [
     "LOSSES",
-    "TASKS",
     "VARIANTS",
     "MultiTaskCriterion",
     "TaskLoss",

@@ -4,7 +4,7 @@ import pytest
 import torch
 from small_run import EVAL, TRAINING
 
-from models import TASKS
+from tasks import OFFICIAL_TASKS as TASKS
 
 pytestmark = [
     pytest.mark.gpu,
