@@ -7,7 +7,7 @@ import cv2
 import numpy as np
 
 from tasks import TASKS, TEXT_SEGMENTATION
-from upocr.tiling import Bands, enlarge_rows, row_bands
+from upocr.tiling import Bands, enlarge_rows
 
 LARGE = 40  # text above this height in pixels, or half a window, is taken from a smaller scale
 LEAST = 0.25  # the smallest scale fits into this fraction of a window
@@ -58,7 +58,8 @@ def multiscale(rgb: np.ndarray, tasks: Sequence[str], level: Level, window: int)
         output = np.empty((*smaller.shape[:2], 3 * len(asked)), np.float16)
         for top, band in _adopt(coarse, level(smaller, asked), smaller, asked):
             output[top : top + len(band)] = band
-        shares = large_text(_text_mask(output[:, :, place : place + 3]), window)
+        probability = output[:, :, place : place + 3].astype(np.float32)
+        shares = large_text(TEXT_SEGMENTATION.classes_of(probability), window)
         coarse = None if shares is None else Coarse(output, shares)
     yield from _adopt(coarse, level(rgb, tasks), rgb, tasks)
 
@@ -78,14 +79,6 @@ def _adopt(coarse: Coarse | None, bands: Bands, image: np.ndarray, tasks: Sequen
             yield top, band + share * (other - band)
         else:
             yield top, band
-
-
-def _text_mask(output: np.ndarray) -> np.ndarray:
-    """Output of the segmentation (h, w, 3) float16 -> (h, w) uint8, 1 for text."""
-    mask = np.empty(output.shape[:2], np.uint8)
-    for rows in row_bands(len(mask)):
-        mask[rows] = TEXT_SEGMENTATION.classes_of(output[rows].astype(np.float32))
-    return mask
 
 
 def large_text(text: np.ndarray, window: int) -> np.ndarray | None:
