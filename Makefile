@@ -40,11 +40,14 @@ demo: $(READY)  ## run the shipped weights; draws output/demo/index.html
 	$(BIN)/python -m tools.gallery --photo_dir $(DEMO)/photos --eval_dir $(DEMO)/eval \
 		--output $(DEMO)/index.html
 
+# Two workers use two cores better than the threads of PyTorch do.
+PYTEST := OMP_NUM_THREADS=1 $(BIN)/python -m pytest --numprocesses auto --dist loadfile
+
 test: $(READY)  ## run all tests
-	$(BIN)/python -m pytest
+	$(PYTEST)
 
 quick: $(READY)  ## run the fast tests, in under a minute
-	$(BIN)/python -m pytest -m "not slow"
+	$(PYTEST) -m "not slow"
 
 lint: $(READY)  ## check style, formatting, layers and types
 	$(BIN)/ruff check .

@@ -7,6 +7,8 @@ from models import build_upocr
 from models.fast import INFERENCE_SWAPS, block, folded_attention, for_inference, windows
 from tasks import OFFICIAL_TASKS as TASKS
 
+SHORT = {"enc_depths": [2, 1, 1, 1], "dec_depths": [1, 1, 1, 2, 1]}  # compiles faster
+
 
 @pytest.mark.parametrize(
     "swaps", [INFERENCE_SWAPS, *([name] for name in INFERENCE_SWAPS)], ids=list
@@ -79,7 +81,7 @@ def test_compiles_to_one_graph(counting_backend):
 @torch.no_grad()
 def test_dynamic_shapes_compile_once(counting_backend):
     # From three windows a side on; maps of one or two are cases of their own, as always in dynamo.
-    folded = for_inference(build_upocr("upocr_nano"))
+    folded = for_inference(build_upocr("upocr_nano", **SHORT))
     compiled = torch.compile(folded, backend=counting_backend, fullgraph=True, dynamic=True)
     for batch, height, width in ((2, 544, 576), (3, 608, 544), (2, 576, 768)):
         images = torch.rand(batch, 3, height, width)
@@ -93,8 +95,7 @@ def test_dynamic_shapes_compile_once(counting_backend):
 @torch.no_grad()
 def test_compiled_model_paints_the_same():
     torch.manual_seed(0)
-    short = {"enc_depths": [2, 1, 1, 1], "dec_depths": [1, 1, 1, 2, 1]}
-    folded = for_inference(build_upocr("upocr_nano", scratch_init=False, **short))
+    folded = for_inference(build_upocr("upocr_nano", scratch_init=False, **SHORT))
     images = torch.rand(2, 3, 96, 64)
     for one, other in zip(
         folded(images, [TASKS] * 2), torch.compile(folded)(images, [TASKS] * 2), strict=True
