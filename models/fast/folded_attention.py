@@ -1,5 +1,7 @@
 """Window attention for inference: all that depends on weights alone is computed in advance."""
 
+from collections.abc import Iterable
+
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
@@ -33,12 +35,13 @@ class FoldedAttention(nn.Module):
 
     def forward(self, windows: Tensor, grid: tuple[int, int]) -> Tensor:
         """windows: (B * rows * columns, N, C), grid: (rows, columns) -> same shape."""
+        parts: Iterable[tuple[int, slice | Tensor]]
         if pays_in_parts(windows):
             parts = window_parts(windows, self.biases, grid)
         elif len(self.biases) == 1:
             return self._attend(windows, self.biases)
         else:
-            parts = enumerate(places_by_kind(windows, self.biases, grid))
+            parts = enumerate(places_by_kind(windows, grid))
         out = torch.empty_like(windows, dtype=self.proj.weight.dtype)
         for kind, places in parts:
             out[places] = self._attend(windows[places], self.biases[kind, None])

@@ -1,8 +1,8 @@
 """Window attention for training on a CPU: recomputed in the backward pass, a few windows at a time.
 
-A CPU has no fused kernel that gives the position bias a gradient, and its memory is slow. So large
-maps are processed in parts that stay in the cache. Only q, k and v, as the linear layer returned
-them, are kept for the backward pass, which computes the rest again. To a compiler each pass is one
+A CPU has no fused kernel that gives the position bias a gradient, and its memory is slow. So maps
+are processed in parts that stay in the cache. Only q, k and v, as the linear layer returned them,
+are kept for the backward pass, which computes the rest again. To a compiler each pass is one
 operator: it would unroll the loops.
 """
 
@@ -12,21 +12,18 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from models.fast.windows import CHUNK_BYTES, window_biases, window_parts
+from models.fast.windows import window_biases, window_parts
 from models.swin import WindowAttention
 
-# Scores, in float32, of maps so small that computing them again would take longer.
-KEPT_BYTES = 2 * CHUNK_BYTES
 EPSILON = 1e-12  # shortest length that a vector is divided by, as in `F.normalize`
 
 
 class RecomputedAttention(WindowAttention):
-    """`WindowAttention` that keeps neither scores nor unit vectors of large maps."""
+    """`WindowAttention` that keeps neither scores nor unit vectors for the backward pass."""
 
     def forward(self, windows: Tensor, grid: tuple[int, int]) -> Tensor:
         """windows: (B * rows * columns, N, C), grid: (rows, columns) -> same shape."""
-        scores_bytes = 4 * len(windows) * self.num_heads * windows.shape[1] ** 2
-        if not torch.is_grad_enabled() or scores_bytes <= KEPT_BYTES:
+        if not torch.is_grad_enabled():
             return super().forward(windows, grid)
         qkv = F.linear(windows, self.qkv.weight, self.qkv_bias())
         return self.proj(cosine_attention(qkv, self.scale(), window_biases(self), *grid))

@@ -9,9 +9,8 @@ from torch.utils.checkpoint import checkpoint
 from models.decoder import LateralConnection
 from models.fast.lateral import FoldingLateral
 from models.fast.recomputed_attention import RecomputedAttention
-from models.fast.recomputed_mlp import RecomputedMlp
 from models.fast.swap import adopt, swap
-from models.swin import Mlp, SwinBlock, WindowAttention
+from models.swin import SwinBlock, WindowAttention
 from models.upocr import UPOCRNetwork
 from utils.registry import Registry
 
@@ -19,7 +18,6 @@ from utils.registry import Registry
 TRAINING_SWAPS: Registry[tuple[type[nn.Module], type[nn.Module]]] = Registry("swap")
 TRAINING_SWAPS.register("laterals")((LateralConnection, FoldingLateral))
 TRAINING_SWAPS.register("attention")((WindowAttention, RecomputedAttention))
-TRAINING_SWAPS.register("mlp")((Mlp, RecomputedMlp))
 
 
 def for_training(model: UPOCRNetwork, swaps: Iterable[str] = TRAINING_SWAPS) -> UPOCRNetwork:

@@ -23,11 +23,9 @@ def window_biases(attention: WindowAttention) -> Tensor:
     return bias + mask[[0, 2, 1, 3], None]
 
 
-def places_by_kind(windows: Tensor, biases: Tensor, grid: tuple[int, int]) -> list[Tensor]:
-    """Places of the windows of each kind among all windows (B * rows * columns, N, C), int64."""
+def places_by_kind(windows: Tensor, grid: tuple[int, int]) -> list[Tensor]:
+    """Places of each kind among the windows (B * rows * columns, N, C) of shifted maps, int64."""
     places = torch.arange(len(windows), device=windows.device).view(-1, *grid)
-    if len(biases) == 1:
-        return [places.flatten()]
     rows, last_row = places[:, :-1], places[:, -1:]
     kinds = (rows[..., :-1], last_row[..., :-1], rows[..., -1:], last_row[..., -1:])
     return [kind.flatten() for kind in kinds]
@@ -35,12 +33,15 @@ def places_by_kind(windows: Tensor, biases: Tensor, grid: tuple[int, int]) -> li
 
 def window_parts(
     windows: Tensor, biases: Tensor, grid: tuple[int, int]
-) -> Iterator[tuple[int, Tensor]]:
+) -> Iterator[tuple[int, slice | Tensor]]:
     """Kind and places of a few windows of one kind at a time, whose scores fit into the cache."""
     heads, tokens = biases.shape[1:3]
     itemsize = torch.promote_types(windows.dtype, torch.float32).itemsize
     size = max(1, CHUNK_BYTES // (heads * tokens * tokens * itemsize))
-    for kind, places in enumerate(places_by_kind(windows, biases, grid)):
+    if len(biases) == 1:
+        yield from ((0, slice(start, start + size)) for start in range(0, len(windows), size))
+        return
+    for kind, places in enumerate(places_by_kind(windows, grid)):
         yield from ((kind, part) for part in places.split(size) if len(part))
 
 

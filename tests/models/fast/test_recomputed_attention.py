@@ -4,7 +4,7 @@ import pytest
 import torch
 import torch.nn.functional as F
 
-from models.fast import recomputed_attention, windows
+from models.fast import windows
 from models.fast.recomputed_attention import RecomputedAttention, cosine_attention
 from models.fast.swap import adopt
 from models.swin import WindowAttention
@@ -54,10 +54,8 @@ def test_gradients_do_not_depend_on_the_chunks(kinds):
         torch.testing.assert_close(one.grad, other.grad, rtol=1e-11, atol=1e-11)
 
 
-@pytest.mark.parametrize("kept_bytes", [-1, 2**40], ids=["recomputed", "kept"])
 @pytest.mark.parametrize("shift", [0, 2])
-def test_the_module_has_the_gradients_of_the_plain_one(shift, kept_bytes, monkeypatch):
-    monkeypatch.setattr(recomputed_attention, "KEPT_BYTES", kept_bytes)
+def test_the_module_has_the_gradients_of_the_plain_one(shift):
     torch.manual_seed(0)
     attention = WindowAttention(HEADS * CHANNELS, HEADS, 4, 4, shift).double()
     with torch.no_grad():
@@ -108,17 +106,3 @@ def test_neither_scores_nor_unit_vectors_are_saved():
     with hooks(lambda x: saved.append(x) or x, lambda x: x):
         cosine_attention(*tensors, *GRID)
     assert sum(x.numel() for x in saved) == sum(x.numel() for x in tensors)
-
-
-def test_large_maps_are_recomputed_and_small_ones_kept(monkeypatch):
-    calls = []
-    original = recomputed_attention.cosine_attention
-    monkeypatch.setattr(
-        recomputed_attention, "cosine_attention", lambda *x: calls.append(1) or original(*x)
-    )
-    attention = adopt(RecomputedAttention, WindowAttention(8, 2, 4, 4, 0))
-    monkeypatch.setattr(recomputed_attention, "KEPT_BYTES", 6 * 2 * 16 * 16 * 4)
-    attention(torch.rand(6, 16, 8), (3, 2))
-    assert not calls
-    attention(torch.rand(12, 16, 8), (3, 2))
-    assert calls

@@ -7,7 +7,7 @@ import torch
 from vectors import reference_input
 
 from models import build_upocr
-from models.fast import TRAINING_SWAPS, checkpoint_blocks, for_training, recomputed_attention
+from models.fast import TRAINING_SWAPS, checkpoint_blocks, for_training
 from tasks import OFFICIAL_TASKS as TASKS
 
 IMAGES = reference_input("invariants", (3, 3, 64, 96))
@@ -20,8 +20,7 @@ def outputs_and_gradients(model, images) -> list[torch.Tensor]:
 
 
 @pytest.mark.parametrize("swaps", [tuple(TRAINING_SWAPS), *zip(TRAINING_SWAPS)], ids=" ".join)
-def test_outputs_and_gradients_are_those_of_the_plain_model(tiny_model, swaps, monkeypatch):
-    monkeypatch.setattr(recomputed_attention, "KEPT_BYTES", 2**15)  # maps of both kinds
+def test_outputs_and_gradients_are_those_of_the_plain_model(tiny_model, swaps):
     plain = tiny_model.double().train()  # its weights amplify the rounding of float32
     fast = for_training(copy.deepcopy(plain), swaps)
     found = [outputs_and_gradients(model, IMAGES.double()) for model in (plain, fast)]
