@@ -72,36 +72,41 @@ def useful_gflop(variant: str, side: int) -> float:
 
 
 def compare(variant: str, side: int, compiled: bool, repeats: int, rates: dict) -> dict[str, Any]:
-    """The main table: every kind in every type, and three tasks on one image."""
+    """The main table: every kind in every type, for one task and for three tasks per image."""
     gflop = useful_gflop(variant, side)
-    builders: dict[tuple[str, str], Callable[[], Call]] = {
-        (name, kind): partial(make_call, variant, kind, dtype, side)
+    builders: dict[tuple[str, int, str], Callable[[], Call]] = {
+        (name, count, kind): partial(
+            make_call, variant, kind, dtype, side, tasks=OFFICIAL_TASKS[:count]
+        )
         for name, dtype in DTYPES.items()
+        for count in (1, len(OFFICIAL_TASKS))
         for kind in KINDS
     }
     if compiled:
         for name, dtype in DTYPES.items():
             build = partial(make_call, variant, "all", dtype, side, compiled=True)
-            builders[name, "all, compiled"] = build
-    three = ("float32", "all, three tasks")
-    builders[three] = partial(make_call, variant, "all", torch.float32, side, OFFICIAL_TASKS)
+            builders[name, 1, "all, compiled"] = build
     seconds = interleave({key: build() for key, build in builders.items()}, repeats, warmup=2)
     rows = []
     for key, times in seconds.items():
-        plain, took = median(seconds[key[0], "plain"]), median(times)
-        share = None if key == three else gflop / took / rates[key[0]]
+        name, count, kind = key
+        plain, took = median(seconds[name, count, "plain"]), median(times)
+        share = gflop / took / rates[name] if count == 1 else None
         peak = in_fresh_process(_peak, builders[key])
         rows.append(
             {
-                "type": key[0],
-                "swaps": key[1],
+                "type": name,
+                "tasks": count,
+                "swaps": kind,
                 "seconds": took,
                 "of plain": took / plain,
                 "share of GEMM": share,
                 "peak GiB": peak,
             }
         )
-    title = f"{variant}, {side} x {side}, one image: {gflop:.1f} GFLOP, medians of {repeats}"
+    title = (
+        f"{variant}, {side} x {side}: {gflop:.1f} GFLOP per image and task, medians of {repeats}"
+    )
     return report(title, rows, {"gflop": gflop})
 
 

@@ -20,7 +20,7 @@ from benchmarks.measure import (
 from datasets import MultiTaskLoader, build_dataset
 from engine import train_one_epoch
 from models import VARIANTS, build_criterion, build_upocr, build_vgg16
-from models.fast import TRAINING_SWAPS, checkpoint_blocks, for_training
+from models.fast import checkpoint_blocks, for_training
 from tasks import OFFICIAL_TASKS
 from utils.batch import Batch
 from utils.cli import Parser, parse_bool, positive_int, run
@@ -29,17 +29,10 @@ from utils.memory import keep_freed_memory
 from utils.optim import build_optimizer
 
 CPU = torch.device("cpu")
-ALL = tuple(TRAINING_SWAPS)
 PLAIN = "plain"  # and as glibc manages memory by default
-# Name of a kind of step -> its swaps.
-KINDS: dict[str, tuple[str, ...]] = {
-    PLAIN: (),
-    "plain, memory kept": (),
-    **{f"only {name}": (name,) for name in ALL},
-    "all": ALL,
-    "all, checkpointed": ALL,
-}
-COMPILED = "all, compiled"
+KEPT = "plain, memory kept"
+SWAPPED, CHECKPOINTED, COMPILED = "swapped", "swapped, checkpointed", "swapped, compiled"
+KINDS = (PLAIN, KEPT, SWAPPED, CHECKPOINTED, COMPILED)
 
 Step = Callable[[], float]  # returns the loss
 
@@ -97,14 +90,15 @@ def random_batch(side: int, batch_size: int) -> Batch:
 
 
 def make_step(setting: Setting, kind: str, dtype: torch.dtype) -> Step:
-    """A whole training step of one of `KINDS` or `COMPILED`."""
+    """A whole training step of one of `KINDS`."""
     if kind != PLAIN:
         keep_freed_memory()  # like main.py
     torch.manual_seed(0)
     model = build_upocr(setting.variant, scratch_init=True)
-    checkpointed = kind == "all, checkpointed"
+    checkpointed = kind == CHECKPOINTED
     checkpoint_blocks(model, encoder=checkpointed, decoder=checkpointed)
-    for_training(model, KINDS.get(kind, ALL))
+    if kind not in (PLAIN, KEPT):
+        for_training(model)
     criterion = build_criterion(OFFICIAL_TASKS, build_vgg16(setting.vgg16_weights))
     optimizer = build_optimizer(model, 1e-5, 0.1, 0.05)
     network: Any = torch.compile(model) if kind == COMPILED else model
@@ -147,21 +141,20 @@ def compare(
         times, peak = in_fresh_process(measure, setting, kind, dtype, steps)
         seconds[kind] += times
         peaks[kind] = max(peaks[kind], peak)
-    kept = "plain, memory kept"
     rows = [
         {
             "swaps": kind,
             "seconds": median(times),
             "samples/s": setting.num_samples / median(times),
-            "of plain": median(times) / median(seconds[kept]),
+            "of plain": median(times) / median(seconds[KEPT]),
             "peak GiB": peaks[kind],
-            "peak of plain": peaks[kind] / peaks[kept],
+            "peak of plain": peaks[kind] / peaks[KEPT],
         }
         for kind, times in seconds.items()
     ]
     side = setting.side
     title = f"{setting.variant}, {setting.num_samples} samples of {side} x {side}, {dtype}; "
-    return report(title + f"of plain: of '{kept}'", rows, {"seconds": seconds})
+    return report(title + f"of plain: of '{KEPT}'", rows, {"seconds": seconds})
 
 
 def build_parser() -> Parser:
@@ -198,7 +191,7 @@ def main() -> None:
         args.data_root,
         args.num_workers,
     )
-    kinds = [*KINDS, COMPILED] if args.compile else list(KINDS)
+    kinds = [kind for kind in KINDS if kind != COMPILED or args.compile]
     reports = [compare(setting, kinds, dtype, args.steps, args.repeats) for dtype in args.dtypes]
     write_json(args.json, rates, reports)
 

@@ -55,7 +55,8 @@ class WindowAttention(nn.Module):
         q, k = F.normalize(q, dim=-1) * self.scale(), F.normalize(k, dim=-1)
         bias = self.position_bias()[None]  # (1, heads, N, N)
         if self.shift:
-            bias = bias + shift_mask(grid, self.window_size, self.shift).to(bias)[:, None]
+            mask = shift_mask(grid, self.window_size, self.shift, bias.device)
+            bias = bias + mask[:, None].to(bias.dtype)
         # The windows of a map that differ in their bias count as further heads.
         q, k, v = (x.unflatten(0, (-1, len(bias))).flatten(1, 2) for x in (q, k, v))
         x = F.scaled_dot_product_attention(q, k, v, attn_mask=bias.flatten(0, 1), scale=1.0)
@@ -96,13 +97,16 @@ def relative_position_index(window_size: int) -> Tensor:
     return rows * (2 * window_size - 1) + columns
 
 
-def shift_mask(grid: tuple[int, int], window_size: int, shift: int) -> Tensor:
+def shift_mask(
+    grid: tuple[int, int], window_size: int, shift: int, device: torch.device | None = None
+) -> Tensor:
     """Mask of the scores of a shifted map of `grid` (rows, columns) windows, (windows, N, N).
 
     The shift wraps the first rows and columns of the map around to its end, where they share
     windows with tokens that they are not neighbours of.
     """
-    rows, columns = (torch.arange(n * window_size) >= n * window_size - shift for n in grid)
+    places = (torch.arange(n * window_size, device=device) for n in grid)
+    rows, columns = (place >= len(place) - shift for place in places)
     part = rows[:, None] + 2 * columns.long()  # (H, W)
     part = window_partition(part[None, :, :, None], window_size)[..., 0]  # (windows, N)
     return MASKED * (part[:, :, None] != part[:, None, :])

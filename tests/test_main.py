@@ -240,15 +240,16 @@ def test_two_processes_train_as_one_with_their_joint_batch(command, tmp_path):
     # Each process drops other paths, so none are dropped here.
     options = [*TRAINING, "--epochs", "2", "--data_cfg_paths", TRAIN[0], "--vgg16_weights", "none"]
     options += ["--swin_enc_drop_path_rate", "0", "--swin_dec_drop_path_rate", "0"]
+    # Adam turns the rounding of tiny gradients into whole steps, so the steps are tiny.
+    options += ["--lr", "1e-8", "--min_lr", "0", "--warmup_min_lr", "1e-8"]
     command(*options, "--batch_size", "2", "--output_dir", tmp_path / "one")
     result = torchrun(2, "--data_root", DATA, *options, "--output_dir", tmp_path / "two")
     assert result.returncode == 0, result.stderr
     logs = [(tmp_path / run / "log.txt").read_text().splitlines() for run in ("one", "two")]
     one, two = ([json.loads(line)["train"] for line in log] for log in logs)
-    # Weights are not compared: Adam turns the rounding of tiny gradients into whole steps.
     for a, b in zip(one, two, strict=True):
         assert a["total"] == pytest.approx(b["total"], rel=1e-5)
-        assert a["grad_norm"] == pytest.approx(b["grad_norm"], rel=1e-2)
+        assert a["grad_norm"] == pytest.approx(b["grad_norm"], rel=1e-4)
 
 
 @pytest.mark.slow

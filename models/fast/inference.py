@@ -8,12 +8,11 @@ import torch
 from torch import nn
 
 from models.decoder import Decoder, LateralConnection
-from models.fast.block import InferenceBlock
 from models.fast.decoder import SequentialDecoder
 from models.fast.folded_attention import FoldedAttention
 from models.fast.lateral import FoldedLateral
 from models.fast.swap import adopt, swap
-from models.swin import SwinBlock, WindowAttention
+from models.swin import WindowAttention
 from models.upocr import UPOCRNetwork
 from utils.registry import Registry
 
@@ -21,7 +20,6 @@ from utils.registry import Registry
 INFERENCE_SWAPS: Registry[tuple[type[nn.Module], Callable[..., nn.Module]]] = Registry("swap")
 INFERENCE_SWAPS.register("laterals")((LateralConnection, FoldedLateral))
 INFERENCE_SWAPS.register("attention")((WindowAttention, FoldedAttention))
-INFERENCE_SWAPS.register("blocks")((SwinBlock, partial(adopt, InferenceBlock)))
 INFERENCE_SWAPS.register("decoder")((Decoder, partial(adopt, SequentialDecoder)))
 
 

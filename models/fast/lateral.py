@@ -31,17 +31,6 @@ def with_ones(x: Tensor) -> Tensor:
     return F.pad(x.permute(0, 2, 3, 1), (0, 1), value=1.0).permute(0, 3, 1, 2)
 
 
-class FoldingLateral(LateralConnection):
-    """For training: folds its weights in every step."""
-
-    def forward(self, x: Tensor) -> Tensor:
-        """x: (B, C, H, W) -> (B, C, H, W)."""
-        with torch.autocast(x.device.type, enabled=False):
-            narrow, bias, wide, wide_bias = fold(self, next(self.parameters()).dtype)
-        x = F.conv2d(with_ones(x), narrow, bias, padding=1)
-        return F.conv2d(x, wide, wide_bias, padding=1)
-
-
 class FoldedLateral(nn.Sequential):
     """For inference: two convolutions, folded once.
 

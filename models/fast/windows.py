@@ -19,8 +19,8 @@ def window_biases(attention: WindowAttention) -> Tensor:
     bias = attention.position_bias()[None]
     if not attention.shift:
         return bias
-    mask = shift_mask((2, 2), attention.window_size, attention.shift).to(bias)  # row by row
-    return bias + mask[[0, 2, 1, 3], None]
+    mask = shift_mask((2, 2), attention.window_size, attention.shift, bias.device)  # row by row
+    return bias + mask[[0, 2, 1, 3], None].to(bias.dtype)
 
 
 def places_by_kind(windows: Tensor, grid: tuple[int, int]) -> list[Tensor]:

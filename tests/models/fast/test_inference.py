@@ -4,7 +4,7 @@ import pytest
 import torch
 
 from models import build_upocr
-from models.fast import INFERENCE_SWAPS, block, folded_attention, for_inference, windows
+from models.fast import INFERENCE_SWAPS, folded_attention, for_inference, windows
 from tasks import OFFICIAL_TASKS as TASKS
 
 SHORT = {"enc_depths": [2, 1, 1, 1], "dec_depths": [1, 1, 1, 2, 1]}  # compiles faster
@@ -42,11 +42,9 @@ def test_parts_make_the_whole(chunk_bytes, monkeypatch):
     folded = for_inference(build_upocr("upocr_nano", scratch_init=False))
     images = torch.rand(2, 3, 160, 96)
     with monkeypatch.context() as patch:
-        for module in (folded_attention, block):
-            patch.setattr(module, "pays_in_parts", lambda x: False)
+        patch.setattr(folded_attention, "pays_in_parts", lambda x: False)
         whole = folded(images, [TASKS] * 2)
-    for module in (windows, block):
-        monkeypatch.setattr(module, "CHUNK_BYTES", chunk_bytes)
+    monkeypatch.setattr(windows, "CHUNK_BYTES", chunk_bytes)
     for one, other in zip(folded(images, [TASKS] * 2), whole, strict=True):
         torch.testing.assert_close(one, other, rtol=1e-4, atol=1e-5)
 
@@ -79,15 +77,15 @@ def test_compiles_to_one_graph(counting_backend):
 
 @pytest.mark.slow
 @torch.no_grad()
-def test_dynamic_shapes_compile_once(counting_backend):
-    # From three windows a side on; maps of one or two are cases of their own, as always in dynamo.
+def test_batches_of_all_sizes_compile_once(counting_backend):
+    # The predictor cuts pictures into windows of one size; the last batch is smaller.
     folded = for_inference(build_upocr("upocr_nano", **SHORT))
     compiled = torch.compile(folded, backend=counting_backend, fullgraph=True, dynamic=True)
-    for batch, height, width in ((2, 544, 576), (3, 608, 544), (2, 576, 768)):
-        images = torch.rand(batch, 3, height, width)
+    for batch in (2, 3, 5):
+        images = torch.rand(batch, 3, 96, 64)
         rows = torch.arange(batch) % len(TASKS)
         torch.testing.assert_close(compiled(images, rows)[-1], folded(images, rows)[-1])
-        assert counting_backend.graphs == 1, (batch, height, width)
+        assert counting_backend.graphs == 1, batch
 
 
 @pytest.mark.slow

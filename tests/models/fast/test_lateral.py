@@ -5,8 +5,7 @@ import torch
 from torch import nn
 
 from models.decoder import LateralConnection
-from models.fast.lateral import FoldedLateral, FoldingLateral
-from models.fast.swap import adopt
+from models.fast.lateral import FoldedLateral
 
 
 @pytest.mark.parametrize("size", [(1, 1), (1, 5), (2, 3), (9, 7)])
@@ -16,11 +15,5 @@ def test_lateral_connection_is_its_four_convolutions_up_to_its_borders(size):
     for conv in lateral:
         nn.init.normal_(conv.bias)  # large: a bias lost at the border would show
     x = torch.randn(2, 6, *size, dtype=torch.float64)
-    found = []
-    for module in (lateral, adopt(FoldingLateral, lateral)):
-        output = module(x)
-        gradients = torch.autograd.grad(output.square().sum(), lateral.parameters())
-        found.append((output, *gradients))
-    torch.testing.assert_close(*found, rtol=1e-11, atol=1e-11)
     with torch.no_grad():
-        torch.testing.assert_close(FoldedLateral(lateral)(x), found[0][0], rtol=1e-12, atol=1e-12)
+        torch.testing.assert_close(FoldedLateral(lateral)(x), lateral(x), rtol=1e-12, atol=1e-12)

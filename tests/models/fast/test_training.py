@@ -7,7 +7,9 @@ import torch
 from vectors import reference_input
 
 from models import build_upocr
-from models.fast import TRAINING_SWAPS, checkpoint_blocks, for_training
+from models.fast import checkpoint_blocks, for_training
+from models.fast.recomputed_attention import RecomputedAttention
+from models.swin import SwinBlock
 from tasks import OFFICIAL_TASKS as TASKS
 
 IMAGES = reference_input("invariants", (3, 3, 64, 96))
@@ -19,32 +21,21 @@ def outputs_and_gradients(model, images) -> list[torch.Tensor]:
     return [*outputs, *torch.autograd.grad(loss, list(model.parameters()))]
 
 
-@pytest.mark.parametrize("swaps", [tuple(TRAINING_SWAPS), *zip(TRAINING_SWAPS)], ids=" ".join)
-def test_outputs_and_gradients_are_those_of_the_plain_model(tiny_model, swaps):
+def test_outputs_and_gradients_are_those_of_the_plain_model(tiny_model):
     plain = tiny_model.double().train()  # its weights amplify the rounding of float32
-    fast = for_training(copy.deepcopy(plain), swaps)
+    fast = for_training(copy.deepcopy(plain))
     found = [outputs_and_gradients(model, IMAGES.double()) for model in (plain, fast)]
     torch.testing.assert_close(*found, rtol=1e-8, atol=1e-10)
 
 
-@pytest.mark.parametrize("swap", TRAINING_SWAPS)
-def test_each_swap_replaces_its_modules(swap):
-    model = build_upocr("upocr_nano")
-    usual, fast = TRAINING_SWAPS[swap]
-    before = sum(isinstance(module, usual) for module in model.modules())
-    for_training(model, [swap])
-    assert sum(isinstance(module, fast) for module in model.modules()) == before > 0
-
-
-def test_unknown_swaps_are_refused():
-    with pytest.raises(ValueError, match="unknown swap 'speed', expected one of laterals, "):
-        for_training(build_upocr("upocr_nano"), ["speed"])
+def test_all_attention_is_swapped():
+    kinds = [type(module) for module in for_training(build_upocr("upocr_nano")).modules()]
+    assert kinds.count(RecomputedAttention) == kinds.count(SwinBlock) > 0
 
 
 def test_other_devices_keep_the_plain_model():
     model = for_training(build_upocr("upocr_nano").to("meta"))
-    kinds = {type(module) for module in model.modules()}
-    assert not kinds & {fast for _, fast in TRAINING_SWAPS.values()}
+    assert not any(isinstance(module, RecomputedAttention) for module in model.modules())
 
 
 def test_names_order_and_parameters_stay():
