@@ -7,7 +7,8 @@ from pathlib import Path
 
 from tasks import TASKS, load_module
 from upocr import UPOCR
-from upocr.composite import COMPOSITES, DIFFERENCE, parse_region
+from upocr.composite import COMPOSITES, DIFFERENCE, DILATION, parse_region
+from upocr.decisions import COMPONENT, DECISIONS
 from upocr.inputs import collect_inputs
 from upocr.job import Job
 from upocr.picture import MAX_PIXELS
@@ -19,7 +20,7 @@ from utils.cli import HelpFormatter, Parser, parse_bool, positive_int, run
 # What results depend on: a file done with other settings is not finished.
 SETTINGS = (
     *("weights", "mode", "window", "region", "composite", "threshold", "format", "cutout"),
-    *("min_area", "dtype"),
+    *("min_area", "dtype", "decision", "dilation"),
 )
 
 
@@ -44,6 +45,10 @@ def build_parser() -> argparse.ArgumentParser:
     segmented = "segmented text (the default if the model has that task)"
     different = f"pixels that the network changes by more than {255 * DIFFERENCE:g}"
     add("--composite", choices=COMPOSITES, help=f"erase {segmented} or {different}")
+    by = "component: words and strokes, on which the tasks must agree; pixel: as classified"
+    add("--decision", choices=DECISIONS, default=COMPONENT, help=by)
+    reach = "pixels that text removal reaches around text"
+    add("--dilation", type=int, default=DILATION, help=reach)
     add("--threshold", type=float, help="of text pixels, 0-1; by default that of the task")
     add("--cutout", type=parse_bool, default=False, help="also write text on transparent ground")
     add("--min_area", type=int, default=MIN_AREA, help="pixels of the smallest tampering region")
@@ -64,8 +69,8 @@ def parse_args(arguments: list[str] | None = None) -> argparse.Namespace:
     args = build_parser().parse_args(arguments)
     if args.threshold is not None and not 0 <= args.threshold <= 1:
         raise ValueError(f"--threshold is {args.threshold}, expected 0 to 1")
-    if args.num_threads < 0 or args.min_area < 0:
-        raise ValueError("--num_threads and --min_area are at least 0")
+    if min(args.num_threads, args.min_area, args.dilation) < 0:
+        raise ValueError("--num_threads, --min_area and --dilation are at least 0")
     if args.task_module:
         load_module(args.task_module)
     if args.task != "all":
@@ -92,6 +97,8 @@ def build_job(args: argparse.Namespace, records: Records) -> Job:
         "composite": composite,
         "threshold": args.threshold,
         "region": region,
+        "dilation": args.dilation,
+        "decision": args.decision,
         "min_area": args.min_area,
     }
     save_options = {"format": args.format, "cutout": args.cutout}

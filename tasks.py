@@ -77,6 +77,33 @@ class Task:
         return np.array([each.colour for each in self.classes], np.uint8)[classes]
 
 
+@dataclass(frozen=True)
+class Verdict:
+    """How the evidence in a word becomes a probability of tampering, calibrated for some weights.
+
+    Args:
+        slope, offset: the logit of the share of `tampered` in the evidence, times `slope` and plus
+            `offset`, is the logit of the probability.
+        threshold: words of this probability and more are called tampered.
+    """
+
+    slope: float = 1.0
+    offset: float = 0.0
+    threshold: float = 0.5
+
+    def __post_init__(self) -> None:
+        for name, value in vars(self).items():
+            if not isinstance(value, int | float) or not np.isfinite(value):
+                raise ValueError(f"{name} of the verdict is {value!r}, expected a number")
+
+    def probability(self, share: np.ndarray) -> np.ndarray:
+        """Mean shares of words -> probabilities of tampering, both float64 in [0, 1]."""
+        share = share.clip(1e-4, 1 - 1e-4)
+        return 1 / (1 + np.exp(-self.slope * np.log(share / (1 - share)) - self.offset))
+
+
+UNCALIBRATED = Verdict()
+
 TASKS: Registry[Task] = Registry("task")
 
 TEXT_REMOVAL = Task("text_removal", "Text removal")

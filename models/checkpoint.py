@@ -15,7 +15,7 @@ from torch import Tensor, nn
 
 from models.build import PAPER, build_upocr, check_architecture
 from models.upocr import STRIDE, UPOCRNetwork
-from tasks import OFFICIAL_TASKS
+from tasks import OFFICIAL_TASKS, UNCALIBRATED, Verdict
 from utils.files import atomic_path
 from utils.weights import CheckpointError, read_file, state_dict_of
 
@@ -53,6 +53,7 @@ class Checkpoint:
         architecture: the numbers that `build_upocr` takes.
         tasks: task of each prompt row: those that the model was trained on.
         image_size: side of the training images in pixels.
+        verdict: calibrated verdict on tampered words.
         vgg16: `vgg16.*` weights of an official training file, else empty.
         training: the entries of `TRAINING` that the file has.
         options: options of the run that wrote the file, else empty.
@@ -63,6 +64,7 @@ class Checkpoint:
     architecture: dict[str, Any]
     tasks: tuple[str, ...]
     image_size: int = IMAGE_SIZE
+    verdict: Verdict = UNCALIBRATED
     vgg16: dict[str, Tensor] = field(default_factory=dict)
     training: dict[str, Any] = field(default_factory=dict)
     options: dict[str, Any] = field(default_factory=dict)
@@ -121,6 +123,7 @@ def load_checkpoint(path: str | Path) -> Checkpoint:
         architecture=architecture,
         tasks=content.get("tasks", OFFICIAL_TASKS),
         image_size=content.get("image_size", official.get("pix2pix_size", IMAGE_SIZE)),
+        verdict=_verdict(content.get("verdict", {}), path),
         vgg16={key: value for key, value in state.items() if key.startswith("vgg16.")},
         training={name: content[name] for name in TRAINING if name in content},
         options=content.get("options", {}),
@@ -153,6 +156,16 @@ def _check_entries(checkpoint: Checkpoint) -> None:
     size = checkpoint.image_size
     if not isinstance(size, int) or size < STRIDE or size % STRIDE:
         raise CheckpointError(f"{path}: image_size is {size!r}, expected a multiple of {STRIDE}")
+
+
+def _verdict(numbers: Any, path: Path) -> Verdict:
+    names = vars(UNCALIBRATED).keys()
+    if not isinstance(numbers, dict) or not numbers.keys() <= names:
+        raise CheckpointError(f"{path}: verdict is {numbers!r}, expected {', '.join(names)}")
+    try:
+        return Verdict(**numbers)
+    except ValueError as error:
+        raise CheckpointError(f"{path}: {error}") from None
 
 
 def _is_derived(key: str) -> bool:

@@ -8,7 +8,7 @@ import torch
 from safetensors.torch import save_file
 
 from models import build_upocr
-from tasks import OFFICIAL_TASKS
+from tasks import OFFICIAL_TASKS, UNCALIBRATED
 
 SMALL = {
     "embed_dim": 8,
@@ -24,6 +24,7 @@ class Painter:
 
     tasks = OFFICIAL_TASKS
     image_size = 64
+    verdict = UNCALIBRATED
 
     def predict(self, images, tasks):
         """See `Backend.predict`."""

@@ -115,9 +115,10 @@ def test_overwrite_false_makes_again_what_another_picture_replaced(weights, fold
 
 def test_overwrite_false_makes_again_what_other_options_made(weights, folder, tmp_path):
     out, image = tmp_path / "out", folder / "a.png"
-    call(weights, out, image, "--threshold", "1")
+    call(weights, out, image, "--decision", "pixel", "--threshold", "1")
     untouched = (out / "a.removed.png").read_bytes()
-    call(weights, out, image, "--threshold", "0", "--overwrite", "false")
+    changed = ["--decision", "pixel", "--threshold", "0"]
+    call(weights, out, image, *changed, "--overwrite", "false")
     assert (out / "a.removed.png").read_bytes() != untouched
 
 
@@ -238,7 +239,7 @@ def test_animation_is_said_in_the_results(weights, tmp_path):
 def test_region_of_the_command_line(weights, folder, tmp_path):
     mask = np.zeros((40, 70), np.uint8)
     Image.fromarray(mask).save(tmp_path / "mask.png")
-    threshold = ["--threshold", "0"]  # everything is text
+    threshold = ["--decision", "pixel", "--threshold", "0"]  # everything is text
     source = np.array(Image.open(folder / "a.png"))
     call(weights, tmp_path / "out", folder / "a.png", "--region", tmp_path / "mask.png", *threshold)
     np.testing.assert_array_equal(np.array(Image.open(tmp_path / "out/a.removed.png")), source)

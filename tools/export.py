@@ -66,7 +66,8 @@ def export(
     weights = {
         name: (value / len(checkpoints)).to(dtype).contiguous() for name, value in total.items()
     }
-    header = {name: json.dumps(getattr(found, name)) for name in METADATA}
+    entries = {**vars(found), "verdict": vars(found.verdict)}
+    header = {name: json.dumps(entries[name]) for name in METADATA}
     with atomic_path(output) as temporary:
         temporary.write_bytes(save(weights, header))
 

@@ -18,12 +18,15 @@ DILATION, FEATHER = 5, 3
 RegionLike = np.ndarray | tuple[int, int, int, int]  # (H, W) mask, or x1, y1, x2, y2 (exclusive)
 
 
-def change_mask(changed: np.ndarray, allowed: np.ndarray | None) -> np.ndarray:
+def change_mask(
+    changed: np.ndarray, allowed: np.ndarray | None, dilation: int = DILATION
+) -> np.ndarray:
     """Weights of new pixels: 255 on changed ones, soft around them, 0 outside of `allowed`.
 
     All arrays are (H, W) uint8; nonzero pixels of `allowed` are, None allows all.
+    `dilation`: reach of the mask around changed pixels, in pixels.
     """
-    kernel = cv2.getStructuringElement(cv2.MORPH_ELLIPSE, (2 * DILATION + 1,) * 2)
+    kernel = cv2.getStructuringElement(cv2.MORPH_ELLIPSE, (2 * dilation + 1,) * 2)
     mask = cv2.blur(cv2.dilate(changed, kernel), (FEATHER, FEATHER))
     if allowed is not None:
         mask[allowed == 0] = 0

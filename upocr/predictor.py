@@ -10,11 +10,13 @@ from PIL import Image
 
 from tasks import TAMPERED_TEXT_DETECTION, TASKS, TEXT_REMOVAL, TEXT_SEGMENTATION
 from upocr.backends import Backend
-from upocr.composite import COMPOSITES, RegionLike, region_mask
+from upocr.composite import COMPOSITES, DILATION, RegionLike, region_mask
+from upocr.decisions import COMPONENT, DECISIONS
 from upocr.picture import MAX_PIXELS, Picture, as_picture
 from upocr.results import (
     MIN_AREA,
     RESULTS,
+    Options,
     Request,
     Result,
     TamperingDetection,
@@ -125,6 +127,8 @@ class UPOCR:
         composite: str | None = None,
         threshold: float | None = None,
         region: RegionLike | None = None,
+        dilation: int = DILATION,
+        decision: str = COMPONENT,
         min_area: int = MIN_AREA,
         progress: Progress = no_progress,
     ) -> dict[str, Result]:
@@ -133,8 +137,10 @@ class UPOCR:
         Args:
             image: a path, a Pillow image, an RGB array (H, W, 3) uint8, or a `Picture`.
             tasks: names; None for all tasks of the model.
-            composite, region: see `remove_text`.
+            composite, region, dilation: see `remove_text`.
             threshold: see `segment_text`.
+            decision: `component` decides per word or stroke group, and the tasks of the model check
+                each other; `pixel` keeps the class that the network gives each pixel.
             min_area: see `detect_tampering`.
             progress: called with the number of windows just finished.
 
@@ -143,22 +149,24 @@ class UPOCR:
         tasks, composite = self.resolve(tasks, composite)
         if threshold is not None and not 0 <= threshold <= 1:
             raise ValueError(f"threshold is {threshold}, expected 0 to 1")
+        if dilation < 0:
+            raise ValueError(f"dilation is {dilation}, expected at least 0")
+        if decision not in DECISIONS:
+            expected = ", ".join(DECISIONS)
+            raise ValueError(f"unknown decision {decision!r}, expected one of {expected}")
         picture = as_picture(image, max_pixels=self.max_pixels)
         allowed = None if region is None else region_mask(region, picture.size)
         rgb = picture.rgb()
-        removals = [task for task in tasks if issubclass(RESULTS[task], TextRemoval)]
-        needed = {*tasks}
-        if removals and composite == "segmentation":
-            needed.add(TEXT_SEGMENTATION.name)
+        verdict = self.backend.verdict
+        options = Options(composite, decision, allowed, dilation, threshold, verdict, min_area)
         requests = {
-            task: Request(TASKS[task], picture, rgb, composite, allowed, threshold, min_area)
-            for task in self.tasks
-            if task in needed
+            task: Request(TASKS[task], picture, rgb, options)
+            for task in self._with_sources(tasks, options)
         }
         kept = self._kept(rgb, requests, progress)
         results: dict[str, Result] = {}
-        for task in sorted(kept, key=removals.__contains__):  # removals use the segmentation
-            results[task] = RESULTS[task].build(requests[task], kept[task], results)
+        for task, request in requests.items():
+            results[task] = RESULTS[task].build(request, kept[task], results)
         return {task: results[task] for task in tasks}
 
     def remove_text(
@@ -168,18 +176,21 @@ class UPOCR:
         composite: str | None = None,
         threshold: float | None = None,
         region: RegionLike | None = None,
+        dilation: int = DILATION,
+        decision: str = COMPONENT,
         progress: Progress = no_progress,
     ) -> TextRemoval:
         """Erase text; every pixel outside the change mask stays byte for byte the same.
 
         Args:
-            image, progress: see `run`.
+            image, decision, progress: see `run`.
             composite: the change mask is the model's `segmentation` or the `difference` between
-                input and output, dilated by 5 pixels, with a soft edge of 3; None for the
-                segmentation if the model has that task.
+                input and output, dilated, with a soft edge of 3 pixels; None for the segmentation
+                if the model has that task.
             threshold: of the segmentation, see `segment_text`.
             region: the part to erase: (H, W) mask, or box x1, y1, x2, y2 with the last two
                 exclusive.
+            dilation: reach of the change mask around text, in pixels.
         """
         task = TEXT_REMOVAL.name
         found = self.run(
@@ -188,30 +199,42 @@ class UPOCR:
             composite=composite,
             threshold=threshold,
             region=region,
+            dilation=dilation,
+            decision=decision,
             progress=progress,
         )
         return cast(TextRemoval, found[task])
 
     def segment_text(
-        self, image: ImageLike, *, threshold: float | None = None, progress: Progress = no_progress
+        self,
+        image: ImageLike,
+        *,
+        threshold: float | None = None,
+        decision: str = COMPONENT,
+        progress: Progress = no_progress,
     ) -> TextSegmentation:
         """Segment text: pixels whose channel mean exceeds `threshold` (0-1, default 0.4).
 
-        `image` and `progress`: see `run`.
+        `image`, `decision` and `progress`: see `run`.
         """
         task = TEXT_SEGMENTATION.name
-        found = self.run(image, [task], threshold=threshold, progress=progress)
+        found = self.run(image, [task], threshold=threshold, decision=decision, progress=progress)
         return cast(TextSegmentation, found[task])
 
     def detect_tampering(
-        self, image: ImageLike, *, min_area: int = MIN_AREA, progress: Progress = no_progress
+        self,
+        image: ImageLike,
+        *,
+        decision: str = COMPONENT,
+        min_area: int = MIN_AREA,
+        progress: Progress = no_progress,
     ) -> TamperingDetection:
         """Tell genuine text from tampered text; regions below `min_area` pixels are not listed.
 
-        `image` and `progress`: see `run`.
+        `image`, `decision` and `progress`: see `run`.
         """
         task = TAMPERED_TEXT_DETECTION.name
-        found = self.run(image, [task], min_area=min_area, progress=progress)
+        found = self.run(image, [task], decision=decision, min_area=min_area, progress=progress)
         return cast(TamperingDetection, found[task])
 
     def resolve(
@@ -238,6 +261,14 @@ class UPOCR:
                 f"trained on {', '.join(self.tasks)}"
             )
         return tuple(names), composite
+
+    def _with_sources(self, tasks: Sequence[str], options: Options) -> list[str]:
+        """Tasks and those that they draw on, which come first."""
+        found: dict[str, None] = {}
+        for task in tasks:
+            sources = [name for name in RESULTS[task].sources(options) if name in self.tasks]
+            found |= dict.fromkeys([*self._with_sources(sources, options), task])
+        return list(found)
 
     def num_windows(self, size: tuple[int, int]) -> int:
         """Number of windows of a picture of (height, width), for a progress bar."""

@@ -10,8 +10,17 @@ from typing import Any, cast
 import cv2
 import numpy as np
 
-from tasks import ERASED, TAMPERED_TEXT_DETECTION, TEXT_REMOVAL, TEXT_SEGMENTATION, Colour, Task
+from tasks import (
+    ERASED,
+    TAMPERED_TEXT_DETECTION,
+    TEXT_REMOVAL,
+    TEXT_SEGMENTATION,
+    Colour,
+    Task,
+    Verdict,
+)
 from upocr.composite import blend, change_mask, difference
+from upocr.decisions import COMPONENT, confirmed_text, judge_words
 from upocr.picture import Picture, output_suffix, write_pictures
 from upocr.regions import Region, find_regions
 from utils.files import write_json
@@ -24,26 +33,43 @@ Writers = dict[str, Callable[[Path], None]]  # file name or its ending -> what w
 
 
 @dataclass(frozen=True)
+class Options:
+    """How outputs of the network become results.
+
+    Args:
+        composite: `segmentation` or `difference`.
+        decision: `component` or `pixel`.
+        allowed: (H, W) uint8, nonzero where text may be removed; None for everywhere.
+        dilation: reach of text removal around text, in pixels.
+        threshold: of the segmentation; None for the default of the task.
+        verdict: of tampered words.
+        min_area: smaller regions are not listed, in pixels.
+    """
+
+    composite: str
+    decision: str
+    allowed: np.ndarray | None
+    dilation: int
+    threshold: float | None
+    verdict: Verdict
+    min_area: int
+
+
+@dataclass(frozen=True)
 class Request:
-    """A task on a picture, and how its output becomes a result.
+    """A task on a picture.
 
     Args:
         task: the task.
         source: the picture.
         rgb: (H, W, 3), its pixels as the network sees them.
-        composite: `segmentation` or `difference`.
-        allowed: (H, W) uint8, nonzero where text may be removed; None for everywhere.
-        threshold: of the classes; None for the default of the task.
-        min_area: smaller regions are not listed, in pixels.
+        options: how the output becomes a result.
     """
 
     task: Task
     source: Picture
     rgb: np.ndarray
-    composite: str
-    allowed: np.ndarray | None
-    threshold: float | None
-    min_area: int
+    options: Options
 
 
 @dataclass
@@ -55,6 +81,11 @@ class Result(ABC):
     """
 
     source: Picture = field(repr=False)
+
+    @classmethod
+    def sources(cls, options: Options) -> tuple[str, ...]:
+        """Tasks whose results `build` draws on if the model has them."""
+        return ()
 
     @classmethod
     @abstractmethod
@@ -117,6 +148,10 @@ class TextRemoval(Result):
         return self.picture.rgb()
 
     @classmethod
+    def sources(cls, options: Options) -> tuple[str, ...]:
+        return (TEXT_SEGMENTATION.name,) if options.composite == "segmentation" else ()
+
+    @classmethod
     def reduce(cls, request: Request, output: np.ndarray) -> tuple[np.ndarray, ...]:
         dtype = request.rgb.dtype
         return (np.rint(output * np.float32(np.iinfo(dtype).max)).astype(dtype),)
@@ -126,11 +161,12 @@ class TextRemoval(Result):
         cls, request: Request, kept: Sequence[np.ndarray], others: Mapping[str, Result]
     ) -> "TextRemoval":
         (painted,) = kept
-        if request.composite == "segmentation":
+        options = request.options
+        if options.composite == "segmentation":
             changed = cast(TextSegmentation, others[TEXT_SEGMENTATION.name]).mask
         else:
             changed = difference(request.rgb, painted)
-        mask = change_mask(changed, request.allowed)
+        mask = change_mask(changed, options.allowed, options.dilation)
         return cls(request.source, blend(request.source, painted, mask), mask)
 
     def summary(self) -> dict[str, Any]:
@@ -167,14 +203,14 @@ class ClassMap(Result):
     @classmethod
     def reduce(cls, request: Request, output: np.ndarray) -> tuple[np.ndarray, ...]:
         scores = np.rint(certainty(request.task, output) * 255).astype(np.uint8)
-        return request.task.classes_of(output, request.threshold), scores
+        return request.task.classes_of(output, request.options.threshold), scores
 
     @classmethod
     def build(
         cls, request: Request, kept: Sequence[np.ndarray], others: Mapping[str, Result]
     ) -> "ClassMap":
         classes, scores = kept
-        return cls(request.source, request.task, classes, scores, request.min_area)
+        return cls(request.source, request.task, classes, scores, request.options.min_area)
 
     @cached_property
     def regions(self) -> list[Region]:
@@ -221,6 +257,23 @@ def certainty(task: Task, output: np.ndarray) -> np.ndarray:
 class TextSegmentation(ClassMap):
     """Pixels of text."""
 
+    @classmethod
+    def sources(cls, options: Options) -> tuple[str, ...]:
+        return (TAMPERED_TEXT_DETECTION.name,) if options.decision == COMPONENT else ()
+
+    @classmethod
+    def build(
+        cls, request: Request, kept: Sequence[np.ndarray], others: Mapping[str, Result]
+    ) -> "TextSegmentation":
+        text, probability = kept
+        if request.options.decision == COMPONENT:
+            detection = others.get(TAMPERED_TEXT_DETECTION.name)
+            detected = None if detection is None else cast(ClassMap, detection).classes
+            threshold = request.options.threshold
+            threshold = request.task.threshold if threshold is None else threshold
+            text = confirmed_text(text, probability, threshold, detected)
+        return cls(request.source, request.task, text, probability, request.options.min_area)
+
     @property
     def probability(self) -> np.ndarray:
         """(H, W) uint8, 255 is certainly text."""
@@ -255,7 +308,26 @@ class TextSegmentation(ClassMap):
 @RESULTS.register(TAMPERED_TEXT_DETECTION.name)
 @dataclass
 class TamperingDetection(ClassMap):
-    """Genuine text and tampered text."""
+    """Genuine text and tampered text.
+
+    The scores of regions of both classes are probabilities of tampering.
+    """
+
+    @classmethod
+    def reduce(cls, request: Request, output: np.ndarray) -> tuple[np.ndarray, ...]:
+        genuine, tampered = output[:, :, 1], output[:, :, 2]
+        share = tampered / np.maximum(genuine + tampered, 1e-6)
+        return request.task.classes_of(output), np.rint(share * 255).astype(np.uint8)
+
+    @classmethod
+    def build(
+        cls, request: Request, kept: Sequence[np.ndarray], others: Mapping[str, Result]
+    ) -> "TamperingDetection":
+        classes, share = kept
+        options = request.options
+        if options.decision == COMPONENT:
+            classes, share = judge_words(classes, share, options.verdict)
+        return cls(request.source, request.task, classes, share, options.min_area)
 
     def summary(self) -> dict[str, Any]:
         """Pixels of text by class, number of regions and best score of the tampered ones."""

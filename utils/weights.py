@@ -11,7 +11,8 @@ import torch
 from safetensors import SafetensorError, safe_open
 from torch import Tensor
 
-METADATA = ("architecture", "tasks", "image_size")  # JSON, in the header of a safetensors file
+# JSON, in the header of a safetensors file.
+METADATA = ("architecture", "tasks", "image_size", "verdict")
 
 
 class CheckpointError(ValueError):

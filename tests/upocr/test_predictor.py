@@ -8,7 +8,7 @@ import pytest
 from PIL import Image
 from small_run import ROOT
 
-from tasks import OFFICIAL_TASKS
+from tasks import OFFICIAL_TASKS, UNCALIBRATED
 from upocr import UPOCR
 from upocr.picture import Picture
 
@@ -18,6 +18,7 @@ class Constant:
 
     tasks = OFFICIAL_TASKS
     image_size = 64
+    verdict = UNCALIBRATED
 
     def __init__(self, grey: float) -> None:
         self.grey = grey
@@ -79,12 +80,43 @@ def test_segmentation(painter, photo):
     text = (photo == (255, 0, 0)).all(axis=2)
     np.testing.assert_array_equal(result.mask, text * 255)
     np.testing.assert_array_equal(result.probability, text * 255)
-    grey = UPOCR(Constant(0.5))
-    assert (grey.segment_text(photo, threshold=0.6).mask == 0).all()
-    assert (grey.segment_text(photo, threshold=0.5).mask == 0).all()
-    assert (grey.segment_text(photo, threshold=0.49).mask == 255).all()
-    assert (UPOCR(Constant(0.39)).segment_text(photo).mask == 0).all()  # the default is 0.4
-    assert (UPOCR(Constant(0.41)).segment_text(photo).mask == 255).all()
+
+
+def test_threshold_of_pixels(photo):
+    def is_text(grey: float, **options: float) -> bool:
+        mask = UPOCR(Constant(grey)).segment_text(photo, decision="pixel", **options).mask
+        assert mask.min() == mask.max()
+        return mask.max() == 255
+
+    assert not is_text(0.5, threshold=0.6)
+    assert not is_text(0.5, threshold=0.5)
+    assert is_text(0.5, threshold=0.49)
+    assert not is_text(0.39)  # the default is 0.4
+    assert is_text(0.41)
+
+
+def test_segmentation_is_text_where_detection_agrees():
+    class Doubtful(Constant):
+        """Everything dark is segmented; detection finds black text alone."""
+
+        def predict(self, images, tasks):
+            dark, black = ((images[:, :1] < limit).astype(np.float32) for limit in (0.8, 0.2))
+            answers = {
+                "tampered_text_detection": np.concatenate([1 - black, black, 0 * black], axis=1),
+                "text_segmentation": np.repeat(dark, 3, axis=1),
+            }
+            return np.stack([answers[name] for name in tasks], axis=1)
+
+    image = np.full((64, 64, 3), 255, np.uint8)
+    image[10:20, 10:50], image[40:50, 10:50] = 0, 90
+    model = UPOCR(Doubtful(0))
+    by_group, by_pixel = (
+        model.segment_text(image, decision=decision).mask for decision in ("component", "pixel")
+    )
+    np.testing.assert_array_equal(by_pixel > 0, image[..., 0] < 255)
+    np.testing.assert_array_equal(by_group > 0, image[..., 0] == 0)
+    alone = only(model, "text_segmentation").segment_text(image)
+    np.testing.assert_array_equal(alone.mask, by_pixel)
 
 
 def test_detection_finds_the_blocks(painter, photo):
@@ -149,7 +181,7 @@ def test_huge_letter_is_seen_as_a_whole():
 
     image = np.full((512, 512, 3), 255, np.uint8)
     image[64:448, 64:448] = 0
-    mask = UPOCR(NeedsAnEdge(0)).segment_text(image).mask
+    mask = UPOCR(NeedsAnEdge(0)).segment_text(image, decision="pixel").mask
     assert (mask[80:430, 80:430] == 255).all()
     assert (mask[:40] == 0).all()
     # Without the segmentation there is one scale only.
@@ -169,7 +201,7 @@ def test_classes_of_large_text_are_the_mean_of_two_sizes_and_removal_is_of_the_s
 
     image = np.full((160, 160, 3), 255, np.uint8)
     image[40:120, 40:120] = image[140:150, 140:150] = 0
-    results = UPOCR(TellsTheSize(0), window=160).run(image)
+    results = UPOCR(TellsTheSize(0), window=160).run(image, decision="pixel")
     probability = results["text_segmentation"].probability
     assert probability[80, 80] == round(0.75 * 255)
     assert probability[145, 145] == round(0.5 * 255)

@@ -5,6 +5,8 @@ from typing import Protocol
 
 import numpy as np
 
+from tasks import Verdict
+
 
 class Backend(Protocol):
     """A network with its weights.
@@ -12,10 +14,12 @@ class Backend(Protocol):
     Args:
         tasks: that the weights were trained on.
         image_size: side of the training images in pixels.
+        verdict: on the tampering of words, calibrated for the weights.
     """
 
     tasks: tuple[str, ...]
     image_size: int
+    verdict: Verdict
 
     def predict(self, images: np.ndarray, tasks: Sequence[str]) -> np.ndarray:
         """(B, 3, h, w) float32 in [0, 1], T tasks -> (B, T, 3, h, w) float32, clamped to [0, 1].

@@ -11,6 +11,7 @@ import torch
 from models import UPOCRNetwork
 from models.checkpoint import build_from_checkpoint, load_checkpoint
 from models.fast import for_inference
+from tasks import UNCALIBRATED, Verdict
 from utils import dist
 
 DEFAULT_WEIGHTS = Path(__file__).resolve().parents[2] / "pretrained" / "upocr_nano.safetensors"
@@ -24,6 +25,7 @@ class TorchBackend:
         image_size: side of the training images in pixels.
         device: of the network.
         dtype: of mixed precision; None for float32.
+        verdict: on the tampering of words.
     """
 
     def __init__(
@@ -32,9 +34,10 @@ class TorchBackend:
         image_size: int,
         device: torch.device,
         dtype: torch.dtype | None = None,
+        verdict: Verdict = UNCALIBRATED,
     ) -> None:
         self.network, self.tasks, self.image_size = network, network.tasks, image_size
-        self.device, self.dtype = device, dtype
+        self.device, self.dtype, self.verdict = device, dtype, verdict
 
     @torch.inference_mode()
     def predict(self, images: np.ndarray, tasks: Sequence[str]) -> np.ndarray:
@@ -68,7 +71,7 @@ def load(
     network = for_inference(model, precision or torch.float32).to(target)
     if compile:
         network.compile()
-    return TorchBackend(network, checkpoint.image_size, target, precision)
+    return TorchBackend(network, checkpoint.image_size, target, precision, checkpoint.verdict)
 
 
 def find_weights(weights: str | Path | None) -> Path:

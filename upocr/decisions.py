@@ -1,0 +1,113 @@
+"""Decisions per word or stroke group instead of per pixel: the tasks check each other."""
+
+import cv2
+import numpy as np
+
+from tasks import Verdict
+
+PIXEL, COMPONENT = "pixel", "component"
+DECISIONS = (COMPONENT, PIXEL)
+
+# Strokes at most this far apart, in pixels, form one group.
+GAP = 2
+# A group is text if its mean probability exceeds the threshold by this fraction of what is left to
+# certainty (0.5 for a threshold of 0.4), and if detection finds text in more than this part of it.
+MARGIN, MIN_AGREEMENT = 1 / 6, 0.5
+# Smallest part of a word with a verdict of its own, in squared line heights: a narrow digit.
+LEAST_PART = 0.25
+GENUINE, TAMPERED = 1, 2
+
+
+def stroke_groups(text: np.ndarray, gap: int = GAP) -> np.ndarray:
+    """Number of the stroke group of every pixel, (H, W) int32, 0 outside of text.
+
+    text: (H, W) uint8, nonzero for text; strokes at most `gap` pixels apart form one group.
+    """
+    near = cv2.dilate(text, np.ones((gap + 1, gap + 1), np.uint8)) if gap else text
+    _, groups = cv2.connectedComponents(near, connectivity=8, ltype=cv2.CV_32S)
+    return np.where(text > 0, groups, 0)
+
+
+def means(groups: np.ndarray, values: np.ndarray) -> np.ndarray:
+    """Mean of `values` (H, W) over every group, (number of groups + 1,) float64; 0 for none."""
+    places = groups > 0
+    numbers = groups[places]
+    sums = np.bincount(numbers, values[places], minlength=1)
+    return sums / np.maximum(np.bincount(numbers, minlength=1), 1)
+
+
+def confirmed_text(
+    text: np.ndarray, probability: np.ndarray, threshold: float, detected: np.ndarray | None
+) -> np.ndarray:
+    """Keep the stroke groups of a segmentation that are text beyond doubt, (H, W) uint8.
+
+    Args:
+        text: (H, W) uint8, 1 for segmented text.
+        probability: (H, W) uint8 of the segmentation, 255 is certain.
+        threshold: of the segmentation, 0-1.
+        detected: (H, W) uint8, nonzero where detection finds text; None if the model has no such
+            task.
+    """
+    groups = stroke_groups(text)
+    kept = means(groups, probability) > 255 * (threshold + MARGIN * (1 - threshold))
+    if detected is not None:
+        kept &= means(groups, detected > 0) > MIN_AGREEMENT
+    kept[0] = False
+    return kept[groups].astype(np.uint8)
+
+
+def judge_words(
+    classes: np.ndarray, share: np.ndarray, verdict: Verdict
+) -> tuple[np.ndarray, np.ndarray]:
+    """One verdict per word.
+
+    A word is a connected group of pixels of one class. Parts too small to be a character belong to
+    the text around them.
+
+    Args:
+        classes: (H, W) uint8 per pixel: 0 background, 1 genuine, 2 tampered.
+        share: (H, W) uint8, share of `tampered` in the evidence for text, 255 is all.
+        verdict: from shares to verdicts.
+
+    Returns classes per word, and the probability of tampering of each word, both (H, W) uint8.
+    """
+    words = _words(classes)
+    probability = verdict.probability(means(words, share) / 255)
+    probability[0] = 0
+    verdicts = np.where(probability >= verdict.threshold, TAMPERED, GENUINE).astype(np.uint8)
+    verdicts[0] = 0
+    return verdicts[words], np.rint(255 * probability).astype(np.uint8)[words]
+
+
+def _words(classes: np.ndarray) -> np.ndarray:
+    """Number of the word of every pixel, (H, W) int32, 0 outside of text."""
+    text = (classes > 0).astype(np.uint8)
+    count, areas = cv2.connectedComponents(text, connectivity=8, ltype=cv2.CV_32S)
+    depth = cv2.distanceTransform(np.pad(text, 1), cv2.DIST_L2, 3)[1:-1, 1:-1]
+    heights = np.zeros(count, np.float32)  # of lines: twice the largest distance to the background
+    np.maximum.at(heights, np.asarray(areas), 2 * depth)
+    words, split = np.zeros_like(areas), np.zeros(count, bool)
+    for number in (GENUINE, TAMPERED):
+        mask = (classes == number).astype(np.uint8)
+        _, parts, stats, _ = cv2.connectedComponentsWithStats(mask, connectivity=8)
+        inside = np.zeros(len(stats), np.int32)
+        inside[parts[mask > 0]] = areas[mask > 0]  # a part lies in one area of text
+        whole = stats[:, cv2.CC_STAT_AREA] >= LEAST_PART * heights[inside] ** 2
+        whole[0] = False
+        split[inside[whole]] = True
+        words = np.where(whole[parts], parts + count, words)
+        count += len(stats)
+    words = np.where(split[areas], words, areas)
+    small = (text > 0) & (words == 0)
+    return np.where(small, _nearest(words), words) if small.any() else words
+
+
+def _nearest(numbers: np.ndarray) -> np.ndarray:
+    """The number nearest to every pixel, (H, W) int32; 0 in `numbers` is none."""
+    none = (numbers == 0).astype(np.uint8)
+    _, places = cv2.distanceTransformWithLabels(
+        none, cv2.DIST_L2, 3, labelType=cv2.DIST_LABEL_PIXEL
+    )
+    known = np.zeros(places.max() + 1, numbers.dtype)
+    known[places[none == 0]] = numbers[none == 0]
+    return known[places]
