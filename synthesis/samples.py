@@ -9,7 +9,7 @@ from numpy.random import Generator
 
 from synthesis.forgery.context import ForgeryContext
 from synthesis.forgery.planning import forge_all, plan_forgeries
-from synthesis.photo.backgrounds import Background, draw_background
+from synthesis.photo.backgrounds import draw_background
 from synthesis.photo.camera import Camera, capture, draw_camera, expose, through_jpeg
 from synthesis.photo.postprocess import Postprocess, draw_postprocess
 from synthesis.records import Record, describe, describe_forgery
@@ -35,7 +35,8 @@ class SampleSource:
         fonts: for all text.
         size: side of the pictures in pixels.
         avoid_text: whether to avoid crops of photographs with text-like structure.
-        pages, distractors: shares of scenes, see `SceneOptions`.
+        text_free: share of scenes without text.
+        pages, distractors: shares of the other scenes, and of all, see `SceneOptions`.
         untampered: share of the photographs for tampered text detection without a forgery.
         postprocessed: share of the pictures without a forgery, see `Postprocess`.
     """
@@ -44,24 +45,29 @@ class SampleSource:
     fonts: FontBook
     size: int
     avoid_text: bool = True
+    text_free: float = 0.18
     pages: float = 0.0
     distractors: float = 0.0
     untampered: float = 0.05
     postprocessed: float = 0.0
-
-    def draw_background(self, rng: Generator) -> Background:
-        """A background for one scene."""
-        return draw_background(rng, self.photographs, self.size, self.avoid_text)
 
     def draw_postprocess(self, rng: Generator) -> Postprocess:
         """The postprocess of a picture without a forgery."""
         postprocessed = self.postprocessed and coin(rng, self.postprocessed)
         return draw_postprocess(rng) if postprocessed else Postprocess()
 
-    def composer(self, rng: Generator, background: Background, options: SceneOptions) -> Composer:
-        """A composer for one scene with the options of a task."""
-        options = replace(options, pages=self.pages, distractors=self.distractors)
-        return Composer(rng, background, self.fonts, options)
+    def compose(self, rng: Generator, options: SceneOptions) -> Composer:
+        """The composer of one scene, which is finished, with the options of a task."""
+        text_free = coin(rng, self.text_free)
+        # If photographs may show text, the most text-like crop might be text.
+        text_like = text_free and not self.avoid_text
+        background = draw_background(rng, self.photographs, self.size, self.avoid_text, text_like)
+        options = replace(
+            options, text_free=text_free, pages=self.pages, distractors=self.distractors
+        )
+        composer = Composer(rng, background, self.fonts, options)
+        composer.compose()
+        return composer
 
 
 @dataclass(frozen=True)
@@ -105,9 +111,9 @@ class DetectionSample:
 
 def removal_sample(rng: Generator, source: SampleSource) -> RemovalSample:
     """A photograph with text, the same without, and the mask of its words."""
-    background = source.draw_background(rng)
-    scene = source.composer(rng, background, SceneOptions(small=0.45)).compose()
-    camera, postprocess = draw_camera(rng, background.softness), source.draw_postprocess(rng)
+    composer = source.compose(rng, SceneOptions(small=0.45))
+    scene, softness = composer.scene, composer.background.softness
+    camera, postprocess = draw_camera(rng, softness), source.draw_postprocess(rng)
     camera = postprocess.adapt(camera)
     changed = scene.visible(camera) | scene.word_mask(scene.words, _MASK_MARGIN + camera.reach())
     pair = expose(rng, through_lens(scene, camera, changed), camera)
@@ -120,11 +126,10 @@ def removal_sample(rng: Generator, source: SampleSource) -> RemovalSample:
 
 def segmentation_sample(rng: Generator, source: SampleSource) -> SegmentationSample:
     """A photograph with text and the class of every pixel, see `segmentation_label`."""
-    background = source.draw_background(rng)
     # TextSeg shows larger text than the other data sets.
-    options = SceneOptions(illegible=0.08, small=0.2)
-    scene = source.composer(rng, background, options).compose()
-    camera, postprocess = draw_camera(rng, background.softness), source.draw_postprocess(rng)
+    composer = source.compose(rng, SceneOptions(illegible=0.08, small=0.2))
+    scene, softness = composer.scene, composer.background.softness
+    camera, postprocess = draw_camera(rng, softness), source.draw_postprocess(rng)
     camera = postprocess.adapt(camera)
     for word in scene.words:
         word.legible = word.legible and not word.too_blurred(camera)
@@ -150,11 +155,9 @@ def segmentation_label(scene: Scene, camera: Camera) -> np.ndarray:
 
 def detection_sample(rng: Generator, source: SampleSource) -> DetectionSample:
     """A photograph with genuine and forged words, and a genuine lookalike of every forgery."""
-    background = source.draw_background(rng)
-    options = SceneOptions(upright=True, min_height=11, max_bare_texts=3)
-    composer = source.composer(rng, background, options)
-    scene = composer.compose()
-    camera = draw_camera(rng, background.softness)
+    composer = source.compose(rng, SceneOptions(upright=True, min_height=11, max_bare_texts=3))
+    scene = composer.scene
+    camera = draw_camera(rng, composer.background.softness)
     context = ForgeryContext(rng, composer, source.photographs, camera, scene.image)
     plans = plan_forgeries(context)
     before = capture(rng, scene.image, camera)

@@ -46,9 +46,11 @@ def build_parser() -> argparse.ArgumentParser:
     add("--avoid_text", type=parse_bool, default=True, metavar="BOOL",
         help="avoid crops of photographs that seem to contain text")  # fmt: skip
     share: dict[str, Any] = {"type": float, "metavar": "SHARE", "default": 0.0}
-    add("--pages", **share, help="share of scenes that are a printed page")
+    add("--text_free", **share | {"default": SampleSource.text_free},
+        help="share of scenes without text")  # fmt: skip
+    add("--pages", **share, help="share of the other scenes that are a printed page")
     add("--distractors", **share,
-        help="share of the other scenes that also show railings, branches, tiles")  # fmt: skip
+        help="share of scenes except pages that show railings, branches, tiles")  # fmt: skip
     add("--untampered", **share | {"default": SampleSource.untampered},
         help="share of the photographs for tampered text detection without a forgery")  # fmt: skip
     add("--postprocessed", **share,
@@ -66,7 +68,7 @@ def parse() -> argparse.Namespace:
     for name in ("num_train", "num_test", "seed", "workers"):
         if getattr(args, name) < 0:
             raise ValueError(f"--{name} {getattr(args, name)} is negative")
-    for name in ("pages", "distractors", "untampered", "postprocessed"):
+    for name in ("text_free", "pages", "distractors", "untampered", "postprocessed"):
         if not 0 <= getattr(args, name) <= 1:
             raise ValueError(f"--{name} {getattr(args, name)} is not a share from 0 to 1")
     if args.num_train + args.num_test == 0:
@@ -88,7 +90,7 @@ def main() -> None:
     write_manifest(args.output_dir, [])  # so that an interrupted run can be overwritten
     count, scripts = len(set().union(*splits.values())), ", ".join(fonts.scripts)
     print(f"{count} photographs, {len(fonts.faces)} fonts for {scripts}", flush=True)
-    shares = (args.pages, args.distractors, args.untampered, args.postprocessed)
+    shares = (args.text_free, args.pages, args.distractors, args.untampered, args.postprocessed)
     sources = {
         split: SampleSource(paths, fonts, args.size, args.avoid_text, *shares)
         for split, paths in splits.items()

@@ -24,6 +24,8 @@ from synthesis.text.typesetting import LETTER_HEIGHT
 _MAX_HEIGHT, _MAX_SIGN_HEIGHT = 200, 110  # pixels of letters in pictures of 512 pixels
 _WIDEST = 0.94  # of the picture
 _PLACES_TRIED = 10
+# Share of texts at the calmest place that was tried: more would make calm ground a sign of text.
+_CALM = 0.5
 
 
 @dataclass(frozen=True)
@@ -34,7 +36,7 @@ class SceneOptions:
         upright: only small turns and no bends or rings, so that axis-aligned boxes of words hardly
             overlap.
         illegible: share of bare texts that are too faint to read.
-        empty: share of scenes without text.
+        text_free: whether the scene shows everything but text.
         max_bare_texts: per scene.
         small: share of bare texts that are small; the others are large.
         min_height: minimum height of letters, pixels.
@@ -44,7 +46,7 @@ class SceneOptions:
 
     upright: bool = False
     illegible: float = 0.0
-    empty: float = 0.06
+    text_free: bool = False
     max_bare_texts: int = 4
     small: float = 0.66
     min_height: float = 8
@@ -68,12 +70,13 @@ class Composer:
         self.rng = rng
         self.fonts = fonts
         self.options = options
+        self.background = background
         self.scene = Scene(background)
 
     def compose(self) -> Scene:
-        """Add distractors, signs and bare texts, or print a page; some scenes stay without text."""
+        """Add distractors, signs and bare texts, or print a page; signs stay bare without text."""
         rng, options = self.rng, self.options
-        if options.pages and coin(rng, options.pages):
+        if not options.text_free and options.pages and coin(rng, options.pages):
             self.scene = print_page(rng, self.fonts, self.scene, options.min_height)
             return self.scene
         if options.distractors and coin(rng, options.distractors):
@@ -83,7 +86,7 @@ class Composer:
         texts = [text for text in signs if text]
         if not options.upright and coin(rng, 0.12):
             texts += self._add_ring()
-        if coin(rng, options.empty):
+        if options.text_free:
             return self.scene
         for text in texts:
             self.write(text)
@@ -115,7 +118,7 @@ class Composer:
         return self.scene.add_text(text, style)
 
     def place(self, text: WarpedText | None, margin: int) -> WarpedText | None:
-        """The text at a free, preferably calm place, which is then occupied; None without one."""
+        """The text at a free place, calm or not, which is then occupied; None without one."""
         warp = self._place(text.warp, margin) if text else None
         return replace(text, warp=warp) if text and warp else None
 
@@ -124,7 +127,7 @@ class Composer:
         places = self.scene.free_places(self.rng, region.width, region.height, _PLACES_TRIED)
         if not places:
             return None
-        place = min(places, key=self._roughness) if coin(self.rng, 0.85) else places[0]
+        place = min(places, key=self._roughness) if coin(self.rng, _CALM) else places[0]
         self.scene.occupy(place)
         return warp.moved_to(*(warp.center + np.subtract(place[:2], region[:2])))
 
@@ -188,6 +191,6 @@ class Composer:
         return self.scene.clean[region.clipped(self.scene.size).window]
 
     def _roughness(self, region: Region) -> float:
-        """Contrast in a region: text stands on one surface, not across an edge."""
+        """Contrast in a region: most text stands on one surface, not across an edge."""
         sample = np.ascontiguousarray(self.scene.clean[region.window][::4, ::4])
         return float(cv2.meanStdDev(sample)[1].sum())

@@ -8,7 +8,7 @@ import pytest
 from font_files import write_font
 from PIL import ImageFont
 
-from synthesis.photo.backgrounds import shipped_photographs, split_photographs
+from synthesis.photo.backgrounds import draw_background, shipped_photographs, split_photographs
 from synthesis.samples import SampleSource
 from synthesis.sampling import generator
 from synthesis.scene.composition import Composer, SceneOptions
@@ -50,7 +50,8 @@ def scene_of(source: SampleSource) -> Callable[..., Scene]:
 
     def compose(seed: int, options: SceneOptions, legible: bool = False) -> Scene:
         rng = generator(seed)
-        composer = Composer(rng, source.draw_background(rng), source.fonts, options)
+        background = draw_background(rng, source.photographs, source.size)
+        composer = Composer(rng, background, source.fonts, options)
         scene = composer.compose()
         while legible and not any(word.legible for word in scene.words):
             composer.add_bare_text()

@@ -3,6 +3,7 @@
 from collections.abc import Callable
 from dataclasses import replace
 from functools import cache
+from typing import Any
 
 import cv2
 import numpy as np
@@ -54,7 +55,7 @@ def test_the_mask_covers_every_word(seed: int, source: SampleSource):
 
 @pytest.mark.parametrize("seed", SEEDS)
 def test_the_label_covers_what_the_text_has_changed(seed: int, scene_of: Callable[..., Scene]):
-    scene = scene_of(seed, SceneOptions(illegible=0.2, empty=0), legible=True)
+    scene = scene_of(seed, SceneOptions(illegible=0.2), legible=True)
     changed = (scene.clean != scene.image).any(axis=2)
     assert (np.maximum(scene.ink, scene.effects)[changed] > 0).all()
     camera = replace(draw_camera(generator(seed)), defocus=0.5, motion=(0.0, 0.0))
@@ -68,7 +69,7 @@ def test_the_label_covers_what_the_text_has_changed(seed: int, scene_of: Callabl
 
 @pytest.mark.parametrize("seed", SEEDS)
 def test_letters_are_where_the_ink_is(seed: int, scene_of: Callable[..., Scene]):
-    scene = scene_of(seed, SceneOptions(empty=0))
+    scene = scene_of(seed, SceneOptions())
     for word in scene.words:
         word.legible = True
     label = segmentation_label(scene, draw_camera(generator(seed)))
@@ -76,8 +77,14 @@ def test_letters_are_where_the_ink_is(seed: int, scene_of: Callable[..., Scene])
     assert set(np.unique(label)) <= {0, 100, 200}
 
 
+@pytest.mark.parametrize("make", [removal_sample, segmentation_sample, detection_sample])
+def test_a_share_of_the_pictures_shows_no_text(make: Callable[..., Any], source: SampleSource):
+    assert not make(generator(0), replace(source, text_free=1.0)).record["words"]
+    assert make(generator(0), replace(source, text_free=0.0)).record["words"]
+
+
 def test_illegible_words_are_ignored_as_a_whole(scene_of: Callable[..., Scene]):
-    scene = scene_of(3, SceneOptions(empty=0))
+    scene = scene_of(3, SceneOptions())
     word = scene.words[0]
     word.legible = False
     label = segmentation_label(scene, draw_camera(generator(3)))

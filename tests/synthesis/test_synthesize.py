@@ -88,6 +88,7 @@ def test_an_interrupted_run_can_be_overwritten(tmp_path: Path, monkeypatch: pyte
         ("--backgrounds", "none"),
         ("--test_backgrounds", "none"),
         ("--pages", 1.5),
+        ("--text_free", -0.1),
         ("--distractors", -0.5),
         ("--untampered", -0.25),
         ("--postprocessed", 2),
