@@ -40,6 +40,7 @@ def _describe_word(word: SceneWord, size: int) -> Record:
         "font": font_name(word.font),
         "box": word.box(size),
         "height": round(word.height, 1),
+        "contrast": round(word.contrast, 1),
         "legible": word.legible,
     }
     return record | ({"lookalike_of": word.imitates} if word.imitates else {})

@@ -73,7 +73,7 @@ class _Lookalike:
     def write_again(self) -> list[SceneWord]:
         style, factor = self.model.style, self.height / self.model.height
         ground = self.context.scene.clean[self.region.window].mean(axis=(0, 1))
-        if abs(luma(style.colour) - luma(ground)) <= _MIN_CONTRAST:
+        if abs(luma(style.colour) - luma(ground)) <= min(_MIN_CONTRAST, 0.8 * self.model.contrast):
             return self.write()
         if factor < 0.6:
             style = style.plain()

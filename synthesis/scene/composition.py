@@ -24,6 +24,8 @@ from synthesis.text.typesetting import LETTER_HEIGHT
 _MAX_HEIGHT, _MAX_SIGN_HEIGHT = 200, 110  # pixels of letters in pictures of 512 pixels
 _WIDEST = 0.94  # of the picture
 _PLACES_TRIED = 10
+# Grey levels between paint and surface; the most is the same, so contrast tells text from nothing.
+_FAINTEST_TEXT, _FAINTEST_DISTRACTOR = 5.0, 10.0
 # Share of texts at the calmest place that was tried: more would make calm ground a sign of text.
 _CALM = 0.5
 
@@ -108,13 +110,15 @@ class Composer:
     def write(
         self, text: WarpedText, faint: bool = False, style: Style | None = None
     ) -> list[SceneWord]:
-        """Paint a placed text, by default in a legible colour, or in one too `faint` to read."""
+        """Paint a placed text in a colour of any contrast, or in one too `faint` to read."""
         surface = self._surface(text.warp.region())
         if style is None and faint:
             colour = faint_colour(self.rng, surface)
             style = draw_style(self.rng, colour, text.height).plain()
         elif style is None:
-            style = draw_style(self.rng, draw_colour(self.rng, surface, contrast=65), text.height)
+            style = draw_style(
+                self.rng, draw_colour(self.rng, surface, _FAINTEST_TEXT), text.height
+            )
         return self.scene.add_text(text, style)
 
     def place(self, text: WarpedText | None, margin: int) -> WarpedText | None:
@@ -149,7 +153,7 @@ class Composer:
         x, y, width, height = cv2.boundingRect(coverage)
         if width and height:
             surface = self.scene.clean[y : y + height, x : x + width]
-            colour = draw_colour(self.rng, surface, contrast=self.rng.uniform(10, 65))
+            colour = draw_colour(self.rng, surface, _FAINTEST_DISTRACTOR)
             style = draw_style(self.rng, colour, min(width, height))
             self.scene.add_distractor(coverage, style)
 

@@ -37,7 +37,7 @@ def draw_sign(rng: Generator, surface: np.ndarray, bent: bool) -> Sign:
     on_wall = coin(rng, 0.12)
     shapes = {"rectangle": 0.5, "rounded": 0.4, "ellipse": 0.1}
     shape = "ellipse" if bent else pick_weighted(rng, shapes)
-    colour = draw_colour(rng, surface, contrast=10)
+    colour = draw_colour(rng, surface, least=10)
     second = to_colour(np.multiply(colour, rng.uniform(0.75, 1.2, 3)))
     style = Style(
         colour,

@@ -6,10 +6,11 @@ import cv2
 import numpy as np
 from numpy.random import Generator
 
-from synthesis.sampling import coin, pick
+from synthesis.sampling import coin, log_uniform, pick
 
 Colour = tuple[float, float, float]  # RGB, 0-255
 _LUMA = np.array([0.299, 0.587, 0.114], np.float32)
+_DARKEST, _LIGHTEST, _MAX_CONTRAST = 6.0, 250.0, 200.0  # grey levels
 # Paints of signs: white, black, traffic red, blue, green, yellow, orange, brown, gold.
 _SIGN_COLOURS: tuple[Colour, ...] = (
     *((245, 245, 240), (245, 245, 240), (20, 20, 22), (20, 20, 22), (190, 25, 30), (20, 60, 140)),
@@ -75,23 +76,34 @@ def luma(colour: np.ndarray | Colour) -> float:
     return float(np.asarray(colour, dtype=np.float32) @ _LUMA)
 
 
-def draw_colour(rng: Generator, surface: np.ndarray, contrast: float) -> Colour:
-    """A paint at least `contrast` grey levels, more if it is uneven, from a surface (h, w, 3)."""
-    grey = cv2.cvtColor(surface, cv2.COLOR_RGB2GRAY)
-    mean, deviation = float(grey.mean()), float(grey.std())
-    least = min(contrast + 0.8 * deviation, 110.0)
-    for _ in range(12):
-        colour = _any_colour(rng, surface)
-        if abs(luma(colour) - mean) >= least:
-            return colour
-    extreme = rng.uniform(225, 250) if mean < 128 else rng.uniform(8, 35)
-    return extreme, extreme, extreme
+def draw_colour(rng: Generator, surface: np.ndarray, least: float) -> Colour:
+    """A paint for a surface (h, w, 3), `least` to 200 grey levels lighter or darker.
+
+    Small contrasts are frequent, though not on an uneven surface, which would hide them.
+    """
+    mean = surface.reshape(-1, 3).mean(axis=0)
+    deviation = float(cv2.cvtColor(surface, cv2.COLOR_RGB2GRAY).std())
+    contrast = max(log_uniform(rng, least, _MAX_CONTRAST), 0.6 * deviation)
+    room = {1: _LIGHTEST - luma(mean), -1: luma(mean) - _DARKEST}
+    side = pick(rng, [side for side in room if room[side] >= contrast] or [max(room, key=room.get)])
+    # Faint paint in another hue would not be faint.
+    faint = contrast < 30 and coin(rng, 0.6)
+    colour = mean if faint else np.array(_any_colour(rng, surface))
+    return _with_luma(colour, float(np.clip(luma(mean) + side * contrast, _DARKEST, _LIGHTEST)))
+
+
+def _with_luma(colour: np.ndarray, level: float) -> Colour:
+    """The colour (3,), darkened, or lightened towards white, to a luma of `level`."""
+    before = luma(colour)
+    if level <= before:
+        return to_colour(colour * (level / before), 0, 255)
+    return to_colour(colour + (255 - colour) * ((level - before) / (255 - before)), 0, 255)
 
 
 def faint_colour(rng: Generator, surface: np.ndarray) -> Colour:
     """A paint that hardly differs from the surface (h, w, 3)."""
     mean = surface.reshape(-1, 3).mean(axis=0)
-    step = rng.uniform(4, 9) * (1 if luma(mean) < 128 else -1)
+    step = rng.uniform(1.5, 3.5) * (1 if luma(mean) < 128 else -1)
     return to_colour(mean + step, 0, 255)
 
 
