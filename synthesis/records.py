@@ -6,18 +6,22 @@ from typing import Any
 from synthesis.forgery.tampering import Forgery
 from synthesis.photo.camera import Camera
 from synthesis.photo.postprocess import Postprocess
-from synthesis.scene.scene import Scene, SceneWord
+from synthesis.scene.scene import SceneWord
 from synthesis.text.fonts import font_name
 
 Record = dict[str, Any]
 
 
 def describe(
-    scene: Scene, camera: Camera, postprocess: Postprocess, words: Sequence[SceneWord]
+    background: str,
+    size: int,
+    camera: Camera,
+    postprocess: Postprocess,
+    words: Sequence[SceneWord],
 ) -> Record:
-    """Background, camera, postprocess and words of a picture."""
+    """Background, camera, postprocess and words of a picture of size x size."""
     return {
-        "background": scene.background,
+        "background": background,
         "camera": {
             "defocus": round(camera.defocus, 2),
             "motion": round(camera.motion[0], 1),
@@ -29,7 +33,7 @@ def describe(
             "denoising": round(postprocess.denoising, 1),
             "sharpening": round(postprocess.sharpening, 2),
         },
-        "words": [_describe_word(word, scene.size) for word in words],
+        "words": [_describe_word(word, size) for word in words],
     }
 
 

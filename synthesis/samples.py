@@ -12,6 +12,7 @@ from synthesis.forgery.planning import forge_all, plan_forgeries
 from synthesis.photo.backgrounds import draw_background
 from synthesis.photo.camera import Camera, capture, draw_camera, expose, through_jpeg
 from synthesis.photo.postprocess import Postprocess, draw_postprocess
+from synthesis.photo.upload import draw_upload
 from synthesis.records import Record, describe, describe_forgery
 from synthesis.sampling import coin
 from synthesis.scene.composition import Composer, SceneOptions
@@ -23,6 +24,8 @@ LabelledBox = tuple[int, int, int, int, int]
 
 GLYPH, EFFECT, ILLEGIBLE = 100, 200, 255  # values of TextSeg's label files
 GENUINE, TAMPERED = 1, 2  # classes of Tampered-IC13's annotation files
+# Pixels of letters in pictures for detection. Smaller words are never forged: too few pixels tell.
+_MIN_LETTERS, _MIN_FORGED = 11.0, 16.0
 _MASK_MARGIN = 2  # pixels around a word in the removal mask, as annotators leave them
 
 
@@ -38,7 +41,7 @@ class SampleSource:
         text_free: share of scenes without text.
         pages, distractors: shares of the other scenes, and of all, see `SceneOptions`.
         untampered: share of the photographs for tampered text detection without a forgery.
-        postprocessed: share of the pictures without a forgery, see `Postprocess`.
+        postprocessed: share of the pictures, see `Postprocess`.
     """
 
     photographs: Sequence[Path]
@@ -52,16 +55,21 @@ class SampleSource:
     postprocessed: float = 0.0
 
     def draw_postprocess(self, rng: Generator) -> Postprocess:
-        """The postprocess of a picture without a forgery."""
+        """The postprocess of a picture."""
         postprocessed = self.postprocessed and coin(rng, self.postprocessed)
         return draw_postprocess(rng) if postprocessed else Postprocess()
 
-    def compose(self, rng: Generator, options: SceneOptions) -> Composer:
-        """The composer of one scene, which is finished, with the options of a task."""
+    def compose(self, rng: Generator, options: SceneOptions, size: int | None = None) -> Composer:
+        """The composer of one scene, which is finished, with the options of a task.
+
+        `size` is the side of the scene in pixels if it is not that of the pictures.
+        """
         text_free = coin(rng, self.text_free)
         # If photographs may show text, the most text-like crop might be text.
         text_like = text_free and not self.avoid_text
-        background = draw_background(rng, self.photographs, self.size, self.avoid_text, text_like)
+        background = draw_background(
+            rng, self.photographs, size or self.size, self.avoid_text, text_like
+        )
         options = replace(
             options, text_free=text_free, pages=self.pages, distractors=self.distractors
         )
@@ -98,8 +106,8 @@ class SegmentationSample:
 class DetectionSample:
     """Tampered text detection: `image`, to be compressed by JPEG at `quality`, and its boxes.
 
-    `before` is the photograph before the forgeries, both uint8 (S, S, 3). Genuine boxes come first,
-    so that painting the boxes in order leaves every tampered pixel tampered.
+    `before` is the same picture without the forgeries, both uint8 (S, S, 3). Genuine boxes come
+    first, so that painting the boxes in order leaves every tampered pixel tampered.
     """
 
     image: np.ndarray
@@ -121,7 +129,8 @@ def removal_sample(rng: Generator, source: SampleSource) -> RemovalSample:
     # JPEG's ringing around letters extends beyond the mask; there, the pair shares pixels.
     image = composite(changed, image, clean)
     mask = np.where(changed, np.uint8(0), np.uint8(255))
-    return RemovalSample(image, clean, mask, describe(scene, camera, postprocess, scene.words))
+    record = describe(scene.background, scene.size, camera, postprocess, scene.words)
+    return RemovalSample(image, clean, mask, record)
 
 
 def segmentation_sample(rng: Generator, source: SampleSource) -> SegmentationSample:
@@ -136,7 +145,7 @@ def segmentation_sample(rng: Generator, source: SampleSource) -> SegmentationSam
     label = segmentation_label(scene, camera)
     _, image = through_lens(scene, camera, label != 0)
     image = postprocess.apply(expose(rng, [image], camera)[0])
-    record = describe(scene, camera, postprocess, scene.words)
+    record = describe(scene.background, scene.size, camera, postprocess, scene.words)
     return SegmentationSample(image, label, camera, record)
 
 
@@ -155,29 +164,34 @@ def segmentation_label(scene: Scene, camera: Camera) -> np.ndarray:
 
 def detection_sample(rng: Generator, source: SampleSource) -> DetectionSample:
     """A photograph with genuine and forged words, and a genuine lookalike of every forgery."""
-    composer = source.compose(rng, SceneOptions(upright=True, min_height=11, max_bare_texts=3))
+    postprocess = source.draw_postprocess(rng)
+    upload = draw_upload(rng, source.size, postprocess)
+    options = SceneOptions(upright=True, min_height=_MIN_LETTERS / upload.scale, max_bare_texts=3)
+    composer = source.compose(rng, options, upload.full_side)
     scene = composer.scene
-    camera = draw_camera(rng, composer.background.softness)
-    context = ForgeryContext(rng, composer, source.photographs, camera, scene.image)
+    camera = postprocess.adapt(draw_camera(rng, composer.background.softness))
+    smallest = _MIN_FORGED / upload.scale
+    context = ForgeryContext(rng, composer, source.photographs, camera, smallest, scene.image)
+    # A photograph without forgeries keeps the lookalikes, which must not be mistaken for forgeries.
     plans = plan_forgeries(context)
     before = capture(rng, scene.image, camera)
     context.picture = before.copy()
-    # A photograph without forgeries keeps the lookalikes, which must not be mistaken for forgeries.
-    untampered = coin(rng, source.untampered)
-    postprocess = source.draw_postprocess(rng) if untampered else Postprocess()
-    camera = postprocess.adapt(camera)
-    if postprocess.graphic:
-        before = capture(rng, scene.image, camera)
-    if untampered:
-        before = context.picture = postprocess.apply(before)
-    forgeries = [] if untampered else forge_all(context, plans)
-    quality = int(rng.uniform(70, 97))
+    quality = int(rng.uniform(70, 101))
+    forgeries = [] if coin(rng, source.untampered) else forge_all(context, plans)
     replaced = {id(forgery.replaced) for forgery in forgeries}
-    genuine = [word for word in scene.words if id(word) not in replaced]
-    boxes: list[LabelledBox] = [(*word.box(scene.size), GENUINE) for word in genuine]
+    forgeries = [
+        replace(forgery, box=box) for forgery in forgeries if (box := upload.box(forgery.box))
+    ]
+    genuine = [
+        replace(word, polygon=upload.points(word.polygon))
+        for word in scene.words
+        if id(word) not in replaced and upload.box(word.box(scene.size))
+    ]
+    boxes: list[LabelledBox] = [(*word.box(source.size), GENUINE) for word in genuine]
     boxes += [(*forgery.box, TAMPERED) for forgery in forgeries]
-    record = describe(scene, camera, postprocess, genuine) | {
+    record = describe(scene.background, source.size, camera, postprocess, genuine) | {
         "forgeries": [describe_forgery(forgery) for forgery in forgeries],
         "final_jpeg_quality": quality,
     }
-    return DetectionSample(context.picture, before, boxes, quality, record)
+    image, before = upload.apply(context.picture), upload.apply(before)
+    return DetectionSample(image, before, boxes, quality, record)

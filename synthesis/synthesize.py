@@ -54,7 +54,7 @@ def build_parser() -> argparse.ArgumentParser:
     add("--untampered", **share | {"default": SampleSource.untampered},
         help="share of the photographs for tampered text detection without a forgery")  # fmt: skip
     add("--postprocessed", **share,
-        help="share of images without a forgery that are denoised, sharpened, drawn")  # fmt: skip
+        help="share of images that are denoised, sharpened, drawn")  # fmt: skip
     add("--preview", action="store_true",
         help=f"write {PREVIEW} with the labels of {PREVIEW_SAMPLES} samples")  # fmt: skip
     add("--overwrite", type=parse_bool, default=False, metavar="BOOL",

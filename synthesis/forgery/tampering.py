@@ -1,4 +1,4 @@
-"""Tampering: five ways to forge a word in a photograph.
+"""Tampering: six ways to forge a word in a photograph.
 
 A forgery is made in the finished photograph, after lens, noise and JPEG, and leaves the traces of
 its tools: other noise, resampling, a second compression off the grid, blur. Every kind has a
@@ -12,7 +12,7 @@ import cv2
 import numpy as np
 
 from synthesis.forgery import patches
-from synthesis.forgery.context import MIN_HEIGHT, ForgeryContext
+from synthesis.forgery.context import ForgeryContext
 from synthesis.forgery.rewriting import rewrite
 from synthesis.photo.backgrounds import draw_background
 from synthesis.photo.camera import capture, draw_camera
@@ -46,11 +46,6 @@ class Forgery:
     text: str
     box: Box
     replaced: SceneWord | None
-
-
-def can_be_forged(word: SceneWord) -> bool:
-    """Whether a word is legible, large enough, and no lookalike."""
-    return word.legible and word.height >= MIN_HEIGHT and not word.imitates
 
 
 def forge(context: ForgeryContext, kind: str, word: SceneWord) -> Forgery | None:
@@ -133,12 +128,18 @@ def _smooth_patch(context: ForgeryContext, word: SceneWord) -> Result:
     return text, word
 
 
+def _retexture(context: ForgeryContext, word: SceneWord) -> Result:
+    patches.retexture(context.rng, context.picture, word.region(), word.height)
+    return word.text, word
+
+
 FORGERS: dict[str, Callable[[ForgeryContext, SceneWord], Result]] = {
     "copy_move": _copy_move,
     "splice": _splice,
     "near_font": _near_font,
     "overwrite": _overwrite,
     "smooth_patch": _smooth_patch,
+    "retexture": _retexture,
 }
 
 
@@ -149,7 +150,7 @@ def _foreign_word(context: ForgeryContext, model: SceneWord) -> tuple[str, np.nd
     background = draw_background(rng, context.photographs, side)
     composer = Composer(rng, background, context.composer.fonts, SceneOptions(upright=True))
     text = context.other_text(model)
-    height = float(np.clip(model.height * rng.uniform(0.8, 1.5), MIN_HEIGHT, 0.4 * side))
+    height = float(np.clip(model.height * rng.uniform(0.8, 1.5), context.min_height, 0.4 * side))
     wording = Wording(model.script, [Line((text,), model.font)])
     placed = composer.place(composer.fit(wording, height), margin=4)
     if placed is None:

@@ -85,7 +85,8 @@ def draw_colour(rng: Generator, surface: np.ndarray, least: float) -> Colour:
     deviation = float(cv2.cvtColor(surface, cv2.COLOR_RGB2GRAY).std())
     contrast = max(log_uniform(rng, least, _MAX_CONTRAST), 0.6 * deviation)
     room = {1: _LIGHTEST - luma(mean), -1: luma(mean) - _DARKEST}
-    side = pick(rng, [side for side in room if room[side] >= contrast] or [max(room, key=room.get)])
+    roomy = [side for side in room if room[side] >= contrast]
+    side = pick(rng, roomy or [1 if luma(mean) < 128 else -1])
     # Faint paint in another hue would not be faint.
     faint = contrast < 30 and coin(rng, 0.6)
     colour = mean if faint else np.array(_any_colour(rng, surface))
