@@ -6,6 +6,7 @@ from typing import Any
 from synthesis.forgery.tampering import Forgery
 from synthesis.photo.camera import Camera
 from synthesis.photo.postprocess import Postprocess
+from synthesis.photo.scans import ScanWord
 from synthesis.scene.scene import SceneWord
 from synthesis.text.fonts import font_name
 
@@ -48,6 +49,12 @@ def _describe_word(word: SceneWord, size: int) -> Record:
         "legible": word.legible,
     }
     return record | ({"lookalike_of": word.imitates} if word.imitates else {})
+
+
+def describe_scan(name: str, words: Sequence[ScanWord]) -> Record:
+    """Name of a scan and its genuine words."""
+    described = [{"text": word.text, "box": word.box, "height": word.height} for word in words]
+    return {"scan": name, "background": name, "words": described}
 
 
 def describe_forgery(forgery: Forgery) -> Record:

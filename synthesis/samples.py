@@ -9,13 +9,16 @@ from numpy.random import Generator
 
 from synthesis.forgery.context import ForgeryContext
 from synthesis.forgery.planning import forge_all, plan_forgeries
+from synthesis.forgery.scans import ScanForger
 from synthesis.photo.backgrounds import draw_background
 from synthesis.photo.camera import Camera, capture, draw_camera, expose, through_jpeg
 from synthesis.photo.postprocess import Postprocess, draw_postprocess
+from synthesis.photo.scans import draw_scan
 from synthesis.photo.upload import draw_upload
-from synthesis.records import Record, describe, describe_forgery
+from synthesis.records import Record, describe, describe_forgery, describe_scan
 from synthesis.sampling import coin
 from synthesis.scene.composition import Composer, SceneOptions
+from synthesis.scene.regions import Region
 from synthesis.scene.scene import GLYPH_COVERAGE, Scene, composite, through_lens
 from synthesis.text.fonts import FontBook
 
@@ -40,8 +43,10 @@ class SampleSource:
         avoid_text: whether to avoid crops of photographs with text-like structure.
         text_free: share of scenes without text.
         pages, distractors: shares of the other scenes, and of all, see `SceneOptions`.
-        untampered: share of the photographs for tampered text detection without a forgery.
+        untampered: share of the pictures for tampered text detection without a forgery.
         postprocessed: share of the pictures, see `Postprocess`.
+        scans: real documents with word boxes, for tampered text detection, see `read_scan`.
+        scan_share: share of its pictures that show one.
     """
 
     photographs: Sequence[Path]
@@ -53,6 +58,8 @@ class SampleSource:
     distractors: float = 0.0
     untampered: float = 0.05
     postprocessed: float = 0.0
+    scans: Sequence[Path] = ()
+    scan_share: float = 0.3
 
     def draw_postprocess(self, rng: Generator) -> Postprocess:
         """The postprocess of a picture."""
@@ -163,6 +170,13 @@ def segmentation_label(scene: Scene, camera: Camera) -> np.ndarray:
 
 
 def detection_sample(rng: Generator, source: SampleSource) -> DetectionSample:
+    """A scene or a real document with genuine and forged words."""
+    if source.scans and coin(rng, source.scan_share):
+        return _scan_detection_sample(rng, source)
+    return _scene_detection_sample(rng, source)
+
+
+def _scene_detection_sample(rng: Generator, source: SampleSource) -> DetectionSample:
     """A photograph with genuine and forged words, and a genuine lookalike of every forgery."""
     postprocess = source.draw_postprocess(rng)
     upload = draw_upload(rng, source.size, postprocess)
@@ -195,3 +209,31 @@ def detection_sample(rng: Generator, source: SampleSource) -> DetectionSample:
     }
     image, before = upload.apply(context.picture), upload.apply(before)
     return DetectionSample(image, before, boxes, quality, record)
+
+
+def _scan_detection_sample(rng: Generator, source: SampleSource) -> DetectionSample:
+    """A part of a real document, maybe photographed again, with some of its words forged."""
+    upload = draw_upload(rng, source.size, source.draw_postprocess(rng))
+    scan = draw_scan(rng, source.scans, upload.full_side)
+    if coin(rng, 0.5):
+        scan = replace(scan, pixels=capture(rng, scan.pixels, draw_camera(rng)))
+    before = scan.pixels.copy()
+    foreign = draw_scan(rng, source.scans, upload.full_side)
+    quality = int(rng.uniform(70, 101))
+    forger = ScanForger(rng, scan, foreign, source.fonts, _MIN_FORGED / upload.scale)
+    forgeries = [] if coin(rng, source.untampered) else forger.forge()
+    forgeries = [
+        replace(forgery, box=box) for forgery in forgeries if (box := upload.box(forgery.box))
+    ]
+    genuine = [
+        replace(word, region=Region(*box[:2], box[2] + 1, box[3] + 1))
+        for word in scan.words
+        if word not in forger.touched and (box := upload.box(word.box))
+    ]
+    boxes: list[LabelledBox] = [(*word.box, GENUINE) for word in genuine]
+    boxes += [(*forgery.box, TAMPERED) for forgery in forgeries]
+    record = describe_scan(scan.name, genuine) | {
+        "forgeries": [describe_forgery(forgery) for forgery in forgeries],
+        "final_jpeg_quality": quality,
+    }
+    return DetectionSample(upload.apply(scan.pixels), upload.apply(before), boxes, quality, record)

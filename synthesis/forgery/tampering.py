@@ -16,6 +16,7 @@ from synthesis.forgery.context import ForgeryContext
 from synthesis.forgery.rewriting import rewrite
 from synthesis.photo.backgrounds import draw_background
 from synthesis.photo.camera import capture, draw_camera
+from synthesis.photo.scans import ScanWord
 from synthesis.sampling import coin, pick
 from synthesis.scene.composition import Composer, SceneOptions
 from synthesis.scene.regions import Region
@@ -36,7 +37,7 @@ class Forgery:
     """A forged text.
 
     Args:
-        kind: a key of `FORGERS`.
+        kind: a key of `FORGERS`, or of a forged scan.
         text: the new text.
         box: left, top, right, bottom in pixels, both corners included, around all changed pixels.
         replaced: the word that it replaces, None for an addition.
@@ -45,14 +46,14 @@ class Forgery:
     kind: str
     text: str
     box: Box
-    replaced: SceneWord | None
+    replaced: SceneWord | ScanWord | None
 
 
 def forge(context: ForgeryContext, kind: str, word: SceneWord) -> Forgery | None:
     """Forge a word, or add one after its model; None without room."""
     before = context.picture.copy()
     result = FORGERS[kind](context, word)
-    box = _changed_box(before, context.picture) if result else None
+    box = changed_box(before, context.picture) if result else None
     return Forgery(kind, result[0], box, result[1]) if result and box else None
 
 
@@ -178,7 +179,8 @@ def _calmest_place(context: ForgeryContext, patch: np.ndarray) -> Region | None:
     return best
 
 
-def _changed_box(before: np.ndarray, after: np.ndarray) -> Box | None:
+def changed_box(before: np.ndarray, after: np.ndarray) -> Box | None:
+    """Box around all pixels that differ between two pictures, uint8 (H, W, 3); None if none do."""
     red, green, blue = cv2.split(cv2.absdiff(before, after))
     left, top, width, height = cv2.boundingRect(cv2.max(cv2.max(red, green), blue))
     return (left, top, left + width - 1, top + height - 1) if width else None
