@@ -29,6 +29,7 @@ GLYPH, EFFECT, ILLEGIBLE = 100, 200, 255  # values of TextSeg's label files
 GENUINE, TAMPERED = 1, 2  # classes of Tampered-IC13's annotation files
 # Pixels of letters in pictures for detection. Smaller words are never forged: too few pixels tell.
 _MIN_LETTERS, _MIN_FORGED = 11.0, 16.0
+_MIN_CONTRAST = 14.0  # grey levels; box files cannot say that a word is to be ignored
 _MASK_MARGIN = 2  # pixels around a word in the removal mask, as annotators leave them
 
 
@@ -180,7 +181,12 @@ def _scene_detection_sample(rng: Generator, source: SampleSource) -> DetectionSa
     """A photograph with genuine and forged words, and a genuine lookalike of every forgery."""
     postprocess = source.draw_postprocess(rng)
     upload = draw_upload(rng, source.size, postprocess)
-    options = SceneOptions(upright=True, min_height=_MIN_LETTERS / upload.scale, max_bare_texts=3)
+    options = SceneOptions(
+        upright=True,
+        min_height=_MIN_LETTERS / upload.scale,
+        min_contrast=_MIN_CONTRAST,
+        max_bare_texts=3,
+    )
     composer = source.compose(rng, options, upload.full_side)
     scene = composer.scene
     camera = postprocess.adapt(draw_camera(rng, composer.background.softness))

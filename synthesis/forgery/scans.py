@@ -20,7 +20,7 @@ from synthesis.text.fonts import FontBook, covers
 from synthesis.text.typesetting import Line, Setting, TextLayout
 
 _MOST_STRETCH = 1.4  # of a word in the place of another
-_PLACES_TRIED = 60
+_PLACES_TRIED, _FONTS_COMPARED = 60, 6
 
 
 @dataclass
@@ -135,17 +135,16 @@ class ScanForger:
     def _rewrite(self, word: ScanWord) -> "Changes | None":
         if "latin" not in self.fonts.scripts:
             return None
-        face = self.fonts.draw_face(self.rng, "latin")
+        font = self._similar_font(word)
         text = similar_word(self.rng, word.text, "latin")
-        if not covers(face.path, text):
+        if not covers(font, text):
             return None
         region, patch = self._around(word), self.scan.pixels[self._around(word).window]
         grey = cv2.cvtColor(patch, cv2.COLOR_RGB2GRAY)
         ink = np.median(patch[grey <= np.quantile(grey, 0.08)], axis=0)
-        block = TextLayout([Line((text,), face.path)], Setting(2.0 * word.height)).render()
-        ratio = block.coverage.shape[1] / block.coverage.shape[0]
-        width = min(region.width, max(4, round(ratio * word.height)))
-        letters = cv2.resize(block.coverage, (width, region.height), interpolation=cv2.INTER_AREA)
+        coverage = _coverage(text, font, word.height)
+        width = min(region.width, max(4, round(_aspect(coverage) * word.height)))
+        letters = cv2.resize(coverage, (width, region.height), interpolation=cv2.INTER_AREA)
         self._erase(region)
         blank = self.scan.pixels[region.window].astype(np.float32)
         softness = self.rng.uniform(0.3, 0.8)
@@ -154,6 +153,19 @@ class ScanForger:
         written = with_traces(self.rng, np.clip(blank + 0.5, 0, 255).astype(np.uint8))
         self.scan.pixels[region.window] = written
         return [(text, region, word)]
+
+    def _similar_font(self, word: ScanWord) -> str:
+        """Path of the one of some fonts that sets the word about as wide as it is."""
+        faces = [self.fonts.draw_face(self.rng, "latin") for _ in range(_FONTS_COMPARED)]
+        fonts = [face.path for face in faces if covers(face.path, word.text)] or [faces[0].path]
+        if len(fonts) == 1 or not word.text.strip():
+            return fonts[0]
+        aspect = word.region.width / word.height
+
+        def difference(font: str) -> float:
+            return abs(math.log(_aspect(_coverage(word.text, font, word.height)) / aspect))
+
+        return min(fonts, key=difference)
 
     def _similar_shape(self, word: ScanWord, others: Sequence[ScanWord]) -> ScanWord | None:
         """One of the words that fit best into the place of a word; None if none fits."""
@@ -189,6 +201,15 @@ _KINDS: dict[str, Callable[[ScanForger, ScanWord], Changes | None]] = {
     "retexture": ScanForger._retexture,
 }
 _WEIGHTS = {"copy": 0.25, "swap": 0.1, "move": 0.1, "rewrite": 0.25, "retexture": 0.3}
+
+
+def _coverage(text: str, font: str, height: float) -> np.ndarray:
+    """Coverage, uint8 (h, w), of a text; large enough to be reduced to `height` pixels."""
+    return TextLayout([Line((text,), font)], Setting(2 * height)).render().coverage
+
+
+def _aspect(coverage: np.ndarray) -> float:
+    return coverage.shape[1] / coverage.shape[0]
 
 
 def _overlap(first: Region, second: Region) -> bool:

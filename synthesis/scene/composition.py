@@ -24,8 +24,9 @@ from synthesis.text.typesetting import LETTER_HEIGHT
 _MAX_HEIGHT, _MAX_SIGN_HEIGHT = 200, 110  # pixels of letters in pictures of 512 pixels
 _WIDEST = 0.94  # of the picture
 _PLACES_TRIED = 10
-# Grey levels between paint and surface; the most is the same, so contrast tells text from nothing.
-_FAINTEST_TEXT, _FAINTEST_DISTRACTOR = 5.0, 10.0
+# Grey levels between paint and surface: from nearly that of the faintest text to that of the
+# strongest, so that contrast does not give text away.
+_FAINTEST_DISTRACTOR = 10.0
 # Share of texts at the calmest place that was tried: more would make calm ground a sign of text.
 _CALM = 0.5
 
@@ -42,6 +43,7 @@ class SceneOptions:
         max_bare_texts: per scene.
         small: share of bare texts that are small; the others are large.
         min_height: minimum height of letters, pixels.
+        min_contrast: minimum contrast of legible text, grey levels.
         pages: share of scenes that are a printed page instead.
         distractors: share of the other scenes that also show strokes that are no writing.
     """
@@ -52,6 +54,7 @@ class SceneOptions:
     max_bare_texts: int = 4
     small: float = 0.66
     min_height: float = 8
+    min_contrast: float = 5.0
     pages: float = 0.0
     distractors: float = 0.0
 
@@ -117,7 +120,7 @@ class Composer:
             style = draw_style(self.rng, colour, text.height).plain()
         elif style is None:
             style = draw_style(
-                self.rng, draw_colour(self.rng, surface, _FAINTEST_TEXT), text.height
+                self.rng, draw_colour(self.rng, surface, self.options.min_contrast), text.height
             )
         return self.scene.add_text(text, style)
 
