@@ -16,13 +16,27 @@ from synthesis.scene.regions import Region
 from synthesis.scene.rings import draw_ring
 from synthesis.scene.scene import Scene, SceneWord
 from synthesis.scene.signs import draw_sign
-from synthesis.scene.wording import Wording, draw_bare_text, draw_setting, draw_sign_text
+from synthesis.scene.wording import (
+    Wording,
+    draw_bare_text,
+    draw_huge_text,
+    draw_setting,
+    draw_sign_text,
+)
 from synthesis.text.fonts import FontBook
-from synthesis.text.lettering import Style, draw_colour, draw_style, faint_colour
-from synthesis.text.typesetting import LETTER_HEIGHT
+from synthesis.text.lettering import (
+    Style,
+    draw_colour,
+    draw_engraving,
+    draw_neon,
+    draw_style,
+    faint_colour,
+)
+from synthesis.text.typesetting import LETTER_HEIGHT, stencilled
 
-_MAX_HEIGHT, _MAX_SIGN_HEIGHT = 200, 110  # pixels of letters in pictures of 512 pixels
+_MAX_HEIGHT, _MAX_SIGN_HEIGHT = 240, 110  # pixels of letters in pictures of 512 pixels
 _WIDEST = 0.94  # of the picture
+_HUGE = (0.3, 0.6)  # heights of the largest letters, of the picture
 _PLACES_TRIED = 10
 # Grey levels between paint and surface: from nearly that of the faintest text to that of the
 # strongest, so that contrast does not give text away.
@@ -87,8 +101,9 @@ class Composer:
         if options.distractors and coin(rng, options.distractors):
             for _ in range(rng.integers(1, 6)):
                 self.add_distractor()
+        huge = [self._place_huge()] if coin(rng, 0.15) else []
         signs = [self._add_sign() for _ in range(pick_weighted(rng, {0: 0.4, 1: 0.42, 2: 0.18}))]
-        texts = [text for text in signs if text]
+        texts = [text for text in (*huge, *signs) if text]
         if not options.upright and coin(rng, 0.12):
             texts += self._add_ring()
         if options.text_free:
@@ -98,6 +113,12 @@ class Composer:
         for _ in range(rng.integers(0 if texts else 1, options.max_bare_texts + 1)):
             self.add_bare_text()
         return self.scene
+
+    def _place_huge(self) -> WarpedText | None:
+        """A few letters that fill much of the picture, not yet painted: signs come first."""
+        height = self.rng.uniform(*_HUGE) * self.scene.size
+        text = self.fit(draw_huge_text(self.rng, self.fonts), height)
+        return self.place(text, margin=2 + round(0.02 * height))
 
     def add_bare_text(self) -> list[SceneWord]:
         """Add a text on whatever is there; its words, none if there is no room."""
@@ -119,10 +140,19 @@ class Composer:
             colour = faint_colour(self.rng, surface)
             style = draw_style(self.rng, colour, text.height).plain()
         elif style is None:
-            style = draw_style(
-                self.rng, draw_colour(self.rng, surface, self.options.min_contrast), text.height
-            )
+            style = self._draw_style(surface, text.height)
+            if text.height > 20 and coin(self.rng, 0.04):
+                text = replace(text, block=stencilled(self.rng, text.block))
         return self.scene.add_text(text, style)
+
+    def _draw_style(self, surface: np.ndarray, height: float) -> Style:
+        """Painted, engraved or, in the dark, shining letters."""
+        rng = self.rng
+        if height > 14 and coin(rng, 0.08):
+            return draw_engraving(rng, surface, height)
+        if height > 20 and surface.mean() < 100 and coin(rng, 0.15):
+            return draw_neon(rng, height)
+        return draw_style(rng, draw_colour(rng, surface, self.options.min_contrast), height)
 
     def place(self, text: WarpedText | None, margin: int) -> WarpedText | None:
         """The text at a free place, calm or not, which is then occupied; None without one."""

@@ -25,6 +25,7 @@ _VISIBLE_COVERAGE = 5  # of 255: less is under two grey levels for most colours
 _MIN_READABLE_HEIGHT = 7.0  # pixels
 # Grey levels between ink and surface that letters of _SMALL pixels need; larger ones need fewer.
 _MIN_READABLE_CONTRAST, _SMALL, _MIN_VISIBLE_CONTRAST = 14.0, 14.0, 4.0
+_MIN_READABLE_RATIO = 0.5  # of the contrast to the standard deviation of the surface
 _MAX_READABLE_BLUR = 0.17  # standard deviation of the blur in word heights
 
 
@@ -36,7 +37,8 @@ class SceneWord:
         text, font, script: the string, the path of its font, its writing system.
         word, parent, style: the word on its canvas, the text that it is part of, its paint.
         polygon: (N, 2) its outline in pixels, without the reach of the effects.
-        contrast: between its ink and the surface, grey levels of the channel that differs most.
+        contrast: between its ink, or its engraved edges, and the surface, grey levels of the
+            channel that differs most.
         legible: whether a person could read it.
         imitates: the kind of forgery that a genuine lookalike imitates.
     """
@@ -146,10 +148,13 @@ class Scene:
         polygon = text.warp.outline(word.box)
         ground = self.clean[Region.around(polygon).clipped(self.size).window].reshape(-1, 3)
         difference = np.abs(np.array(style.colour) - ground.mean(axis=0)).max()
-        contrast = float(difference) * style.opacity
+        contrast = max(float(difference) * style.opacity, abs(style.engraving))
         names = (word.text, word.font, text.script)
         result = SceneWord(*names, word, text, style, polygon, contrast)
-        readable = contrast >= least_contrast(result.height) or style.outline > 0
+        least = max(
+            least_contrast(result.height), _MIN_READABLE_RATIO * float(ground.std(axis=0).max())
+        )
+        readable = contrast >= least or style.outline > 0
         result.legible = readable and result.height >= _MIN_READABLE_HEIGHT
         return result
 

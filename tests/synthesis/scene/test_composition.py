@@ -72,3 +72,12 @@ def test_a_share_of_0_draws_nothing(source: SampleSource, monkeypatch: pytest.Mo
     assert probabilities[:2] == [1e-9, 1e-9]  # each is drawn once, before all else
     pages = removal_sample(generator(5), replace(source, pages=1.0))
     assert (plain.image != pages.image).any()
+
+
+def test_letters_fill_much_of_some_pictures(fonts: FontBook):
+    heights = []
+    for seed in range(60):
+        wall = Background(np.full((256, 256, 3), 150, np.uint8), "wall", 0.0)
+        scene = Composer(generator(seed), wall, fonts, SceneOptions()).compose()
+        heights += [word.height for word in scene.words]
+    assert 0.3 * 256 < max(heights) < 0.8 * 256
