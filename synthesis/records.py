@@ -6,7 +6,7 @@ from typing import Any
 from synthesis.forgery.tampering import Forgery
 from synthesis.photo.camera import Camera
 from synthesis.photo.postprocess import Postprocess
-from synthesis.photo.scans import ScanWord
+from synthesis.scene.scans import ScanWord
 from synthesis.scene.scene import SceneWord
 from synthesis.text.fonts import font_name
 

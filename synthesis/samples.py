@@ -13,12 +13,12 @@ from synthesis.forgery.scans import ScanForger
 from synthesis.photo.backgrounds import draw_background
 from synthesis.photo.camera import Camera, capture, draw_camera, expose, through_jpeg
 from synthesis.photo.postprocess import Postprocess, draw_postprocess
-from synthesis.photo.scans import draw_scan
 from synthesis.photo.upload import draw_upload
 from synthesis.records import Record, describe, describe_forgery, describe_scan
 from synthesis.sampling import coin
 from synthesis.scene.composition import Composer, SceneOptions
 from synthesis.scene.regions import Region
+from synthesis.scene.scans import draw_scan
 from synthesis.scene.scene import GLYPH_COVERAGE, Scene, composite, through_lens
 from synthesis.text.fonts import FontBook
 
@@ -54,7 +54,7 @@ class SampleSource:
     fonts: FontBook
     size: int
     avoid_text: bool = True
-    text_free: float = 0.18
+    text_free: float = 0.15
     pages: float = 0.0
     distractors: float = 0.0
     untampered: float = 0.05
@@ -202,10 +202,11 @@ def _scene_detection_sample(rng: Generator, source: SampleSource) -> DetectionSa
     forgeries = [
         replace(forgery, box=box) for forgery in forgeries if (box := upload.box(forgery.box))
     ]
+    # Nobody would mark what cannot be seen.
     genuine = [
         replace(word, polygon=upload.points(word.polygon))
         for word in scene.words
-        if id(word) not in replaced and upload.box(word.box(scene.size))
+        if word.legible and id(word) not in replaced and upload.box(word.box(scene.size))
     ]
     boxes: list[LabelledBox] = [(*word.box(source.size), GENUINE) for word in genuine]
     boxes += [(*forgery.box, TAMPERED) for forgery in forgeries]

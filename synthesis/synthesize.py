@@ -11,10 +11,10 @@ from typing import Any
 
 from synthesis.layouts import DETECTION, MANIFEST, REMOVAL, SEGMENTATION, write_manifest
 from synthesis.photo.backgrounds import find_photographs, split_photographs
-from synthesis.photo.scans import split_scans
 from synthesis.preview import write_preview
 from synthesis.records import Record
 from synthesis.samples import SampleSource
+from synthesis.scene.scans import split_scans
 from synthesis.text.fonts import FontBook, load_faces
 from synthesis.writer import DatasetWriter
 from utils.cli import Parser, parse_bool, run

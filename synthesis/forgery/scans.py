@@ -12,9 +12,9 @@ from synthesis.forgery import patches
 from synthesis.forgery.planning import FORGED_WORDS
 from synthesis.forgery.rewriting import with_traces
 from synthesis.forgery.tampering import Forgery, changed_box
-from synthesis.photo.scans import Scan, ScanWord
 from synthesis.sampling import coin, pick, pick_weighted
 from synthesis.scene.regions import Region
+from synthesis.scene.scans import Scan, ScanWord
 from synthesis.text.corpus import similar_word
 from synthesis.text.fonts import FontBook, covers
 from synthesis.text.typesetting import Line, Setting, TextLayout

@@ -16,10 +16,10 @@ from synthesis.forgery.context import ForgeryContext
 from synthesis.forgery.rewriting import rewrite
 from synthesis.photo.backgrounds import draw_background
 from synthesis.photo.camera import capture, draw_camera
-from synthesis.photo.scans import ScanWord
 from synthesis.sampling import coin, pick
 from synthesis.scene.composition import Composer, SceneOptions
 from synthesis.scene.regions import Region
+from synthesis.scene.scans import ScanWord
 from synthesis.scene.scene import SceneWord
 from synthesis.scene.wording import Wording
 from synthesis.text.fonts import covers

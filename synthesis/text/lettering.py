@@ -147,11 +147,12 @@ def draw_style(rng: Generator, colour: Colour, height: float) -> Style:
 def draw_engraving(rng: Generator, surface: np.ndarray, height: float) -> Style:
     """Letters cut into a surface (h, w, 3), raised or embossed: edges, and little or no paint."""
     colour = to_colour(surface.reshape(-1, 3).mean(axis=0) * rng.uniform(0.6, 1.2))
+    deviation = float(cv2.cvtColor(surface, cv2.COLOR_RGB2GRAY).std())
     return Style(
         colour,
         colour,
         opacity=rng.uniform(0.1, 0.6) if coin(rng, 0.4) else 0.0,
-        engraving=log_uniform(rng, 10, 90) * pick(rng, (-1, 1)),
+        engraving=max(log_uniform(rng, 10, 90), 0.9 * deviation) * pick(rng, (-1, 1)),
         engraving_width=max(1, round(height * rng.uniform(0.01, 0.04))),
     )
 

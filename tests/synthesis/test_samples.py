@@ -12,6 +12,7 @@ import pytest
 from synthesis.forgery.planning import FORGED_WORDS, RETEXTURE
 from synthesis.photo.camera import draw_camera
 from synthesis.samples import (
+    GENUINE,
     GLYPH,
     ILLEGIBLE,
     TAMPERED,
@@ -141,6 +142,16 @@ def test_genuine_and_forged_words_stand_side_by_side(
     others = [word for word in record["words"] if "lookalike_of" not in word]
     replacing = [forgery for forgery in record["forgeries"] if forgery["replaced"]]
     assert len(replacing) <= FORGED_WORDS[1] * (len(others) + len(replacing)) + 1
+
+
+@pytest.mark.parametrize("seed", SEEDS)
+def test_words_that_cannot_be_read_have_no_box(
+    seed: int, detection: Callable[[int], DetectionSample]
+):
+    sample = detection(seed)
+    assert all(word["legible"] for word in sample.record["words"])
+    boxes = [tuple(word["box"]) for word in sample.record["words"]]
+    assert boxes == [box[:4] for box in sample.boxes if box[-1] == GENUINE]
 
 
 @pytest.mark.parametrize("seed", SEEDS)

@@ -8,9 +8,9 @@ import pytest
 
 from synthesis.forgery.planning import FORGED_WORDS
 from synthesis.forgery.scans import ScanForger
-from synthesis.photo.scans import draw_scan, split_scans
 from synthesis.samples import GENUINE, TAMPERED, SampleSource, detection_sample
 from synthesis.sampling import generator
+from synthesis.scene.scans import draw_scan, split_scans
 from synthesis.text.fonts import FontBook
 
 

@@ -4,8 +4,8 @@ from pathlib import Path
 
 import pytest
 
-from synthesis.photo.scans import draw_scan, read_scan, split_scans
 from synthesis.sampling import generator
+from synthesis.scene.scans import draw_scan, read_scan, split_scans
 
 
 def names(paths: list[Path]) -> set[str]:
