@@ -14,6 +14,8 @@ from synthesis.sampling import pick
 from synthesis.scene.regions import Region
 from utils.image import SUFFIXES, read_rgb
 
+_MIN_CONTRAST = 45  # grey levels between the ink and the paper of a word
+
 
 @dataclass(frozen=True)
 class ScanWord:
@@ -70,9 +72,12 @@ def _words_file(path: Path) -> Path:
 def read_scan(path: Path) -> Scan:
     """An image and its words, from lines `x1,y1,x2,y2,word` of the text file beside it.
 
+    Boxes without contrast are left out: text recognition also finds print on the other side.
     Raises ValueError naming the file and the line for anything else.
     """
     words, lines = [], _words_file(path).read_text(encoding="utf-8-sig").splitlines()
+    pixels = np.array(read_rgb(path))
+    grey = cv2.cvtColor(pixels, cv2.COLOR_RGB2GRAY)
     for number, line in enumerate(lines, start=1):
         *corners, text = line.split(",", 4)
         try:
@@ -80,9 +85,11 @@ def read_scan(path: Path) -> Scan:
         except ValueError:
             place = f"{_words_file(path)}:{number}"
             raise ValueError(f"{place}: {line[:80]!r} is not x1,y1,x2,y2,word") from None
-        if left < right and top < bottom:
-            words.append(ScanWord(text, Region(left, top, right, bottom)))
-    return Scan(path.name, np.array(read_rgb(path)), tuple(words))
+        region = Region(max(0, left), max(0, top), right, bottom)
+        inside = grey[region.window]
+        if inside.size and np.diff(np.quantile(inside, (0.02, 0.98))) > _MIN_CONTRAST:
+            words.append(ScanWord(text, region))
+    return Scan(path.name, pixels, tuple(words))
 
 
 def draw_scan(rng: Generator, paths: Sequence[Path], side: int) -> Scan:

@@ -37,6 +37,14 @@ def test_a_line_without_a_box_is_named(tmp_path: Path, scans: Path):
         read_scan(tmp_path / "page.png")
 
 
+def test_boxes_of_bare_paper_are_left_out(tmp_path: Path, scans: Path):
+    (tmp_path / "page.png").symlink_to(scans / "bank.png")
+    lines = (scans / "bank.txt").read_text()
+    (tmp_path / "page.txt").write_text(lines + "5,660,600,695,ghost\n30,40,20,50,empty\n")
+    words = read_scan(tmp_path / "page.png").words
+    assert words == read_scan(scans / "bank.png").words
+
+
 @pytest.mark.parametrize("side", [200, 900])  # smaller and larger than the document
 @pytest.mark.parametrize("seed", range(3))
 def test_boxes_of_a_crop_hold_ink_on_paper(scans: Path, seed: int, side: int):
