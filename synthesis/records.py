@@ -6,18 +6,23 @@ from typing import Any
 from synthesis.forgery.tampering import Forgery
 from synthesis.photo.camera import Camera
 from synthesis.photo.postprocess import Postprocess
-from synthesis.scene.scene import Scene, SceneWord
+from synthesis.scene.scans import ScanWord
+from synthesis.scene.scene import SceneWord
 from synthesis.text.fonts import font_name
 
 Record = dict[str, Any]
 
 
 def describe(
-    scene: Scene, camera: Camera, postprocess: Postprocess, words: Sequence[SceneWord]
+    background: str,
+    size: int,
+    camera: Camera,
+    postprocess: Postprocess,
+    words: Sequence[SceneWord],
 ) -> Record:
-    """Background, camera, postprocess and words of a picture."""
+    """Background, camera, postprocess and words of a picture of size x size."""
     return {
-        "background": scene.background,
+        "background": background,
         "camera": {
             "defocus": round(camera.defocus, 2),
             "motion": round(camera.motion[0], 1),
@@ -29,7 +34,7 @@ def describe(
             "denoising": round(postprocess.denoising, 1),
             "sharpening": round(postprocess.sharpening, 2),
         },
-        "words": [_describe_word(word, scene.size) for word in words],
+        "words": [_describe_word(word, size) for word in words],
     }
 
 
@@ -40,9 +45,16 @@ def _describe_word(word: SceneWord, size: int) -> Record:
         "font": font_name(word.font),
         "box": word.box(size),
         "height": round(word.height, 1),
+        "contrast": round(word.contrast, 1),
         "legible": word.legible,
     }
     return record | ({"lookalike_of": word.imitates} if word.imitates else {})
+
+
+def describe_scan(name: str, words: Sequence[ScanWord]) -> Record:
+    """Name of a scan and its genuine words."""
+    described = [{"text": word.text, "box": word.box, "height": word.height} for word in words]
+    return {"scan": name, "background": name, "words": described}
 
 
 def describe_forgery(forgery: Forgery) -> Record:

@@ -14,6 +14,7 @@ from synthesis.photo.backgrounds import find_photographs, split_photographs
 from synthesis.preview import write_preview
 from synthesis.records import Record
 from synthesis.samples import SampleSource
+from synthesis.scene.scans import split_scans
 from synthesis.text.fonts import FontBook, load_faces
 from synthesis.writer import DatasetWriter
 from utils.cli import Parser, parse_bool, run
@@ -46,13 +47,22 @@ def build_parser() -> argparse.ArgumentParser:
     add("--avoid_text", type=parse_bool, default=True, metavar="BOOL",
         help="avoid crops of photographs that seem to contain text")  # fmt: skip
     share: dict[str, Any] = {"type": float, "metavar": "SHARE", "default": 0.0}
-    add("--pages", **share, help="share of scenes that are a printed page")
+    add("--text_free", **share | {"default": SampleSource.text_free},
+        help="share of scenes without text")  # fmt: skip
+    add("--pages", **share, help="share of the other scenes that are a printed page")
     add("--distractors", **share,
-        help="share of the other scenes that also show railings, branches, tiles")  # fmt: skip
+        help="share of scenes except pages that show railings, branches, tiles")  # fmt: skip
     add("--untampered", **share | {"default": SampleSource.untampered},
         help="share of the photographs for tampered text detection without a forgery")  # fmt: skip
     add("--postprocessed", **share,
-        help="share of images without a forgery that are denoised, sharpened, drawn")  # fmt: skip
+        help="share of images that are denoised, sharpened, drawn")  # fmt: skip
+    add("--scans", **folders,
+        help="folders of real documents, a .txt file of lines x1,y1,x2,y2,word beside each, "
+        "for tampered text detection")  # fmt: skip
+    add("--scan_share", **share | {"default": SampleSource.scan_share},
+        help="share of its images that show a scan, if there are any")  # fmt: skip
+    add("--held_out", nargs="+", default=[], metavar="PATTERN",
+        help="file names of scans for the test split, which otherwise shows none")  # fmt: skip
     add("--preview", action="store_true",
         help=f"write {PREVIEW} with the labels of {PREVIEW_SAMPLES} samples")  # fmt: skip
     add("--overwrite", type=parse_bool, default=False, metavar="BOOL",
@@ -66,7 +76,7 @@ def parse() -> argparse.Namespace:
     for name in ("num_train", "num_test", "seed", "workers"):
         if getattr(args, name) < 0:
             raise ValueError(f"--{name} {getattr(args, name)} is negative")
-    for name in ("pages", "distractors", "untampered", "postprocessed"):
+    for name in ("text_free", "pages", "distractors", "untampered", "postprocessed", "scan_share"):
         if not 0 <= getattr(args, name) <= 1:
             raise ValueError(f"--{name} {getattr(args, name)} is not a share from 0 to 1")
     if args.num_train + args.num_test == 0:
@@ -84,13 +94,22 @@ def main() -> None:
     splits = split_photographs(photographs)
     if args.test_backgrounds:
         splits = {"train": photographs, "test": find_photographs(args.test_backgrounds)}
+    scans = split_scans(args.scans, args.held_out)
     _clear(args.output_dir, args.overwrite)
     write_manifest(args.output_dir, [])  # so that an interrupted run can be overwritten
     count, scripts = len(set().union(*splits.values())), ", ".join(fonts.scripts)
     print(f"{count} photographs, {len(fonts.faces)} fonts for {scripts}", flush=True)
-    shares = (args.pages, args.distractors, args.untampered, args.postprocessed)
+    shares = (args.text_free, args.pages, args.distractors, args.untampered, args.postprocessed)
     sources = {
-        split: SampleSource(paths, fonts, args.size, args.avoid_text, *shares)
+        split: SampleSource(
+            paths,
+            fonts,
+            args.size,
+            args.avoid_text,
+            *shares,
+            scans=scans[split],
+            scan_share=args.scan_share,
+        )
         for split, paths in splits.items()
     }
     counts = {"train": args.num_train, "test": args.num_test}

@@ -34,7 +34,10 @@
 #     CODE (this checkout)          checkout whose commands run; name a pinned one for long training
 #     PYTHON (CODE/.venv, python3)  interpreter with the packages of requirements.txt
 #     PHOTOGRAPHS ()                more folders of text-free photographs, separated by colons
-#     HELD_OUT ()                   file names in them, separated by spaces, that are never trained on
+#     SCANS ()                      folders of real documents, separated by colons: images and, beside
+#                                   each, a .txt file of lines x1,y1,x2,y2,word
+#     HELD_OUT ()                   patterns of file names in all of them, separated by spaces, that are
+#                                   never trained on: 'one.jpg *_shop_*'
 #     WEIGHTS (CODE/pretrained/upocr_nano.safetensors)   start of the training
 #     SEEDS (909 910 911 912 913)   one shard of SHARD_SAMPLES per seed
 #     SHARD_SAMPLES (500)           training samples per task and shard
@@ -89,6 +92,7 @@ CODE=$(cd "${CODE:-$HERE/..}" && pwd)
 PYTHON=${PYTHON:-$CODE/.venv/bin/python}
 [[ -x $PYTHON ]] || PYTHON=$(command -v python3)
 PHOTOGRAPHS=${PHOTOGRAPHS:-}
+SCANS=${SCANS:-}
 HELD_OUT=${HELD_OUT:-}
 WEIGHTS=${WEIGHTS:-$CODE/pretrained/upocr_nano.safetensors}
 SEEDS=${SEEDS:-909 910 911 912 913}
@@ -117,10 +121,15 @@ BATCH=${BATCH:-$((GPUS > 0 ? 16 : 1))}
 # The photographs were looked at, and none shows text. `--avoid_text true` would pass over their
 # crops with foliage, railings and tiles, which the network must learn to leave alone.
 synthesize() { # synthesize OUTPUT_DIR SEED SAMPLES SIZE
+  local scans=()
+  if compgen -G "$MATERIALS/scans/*.txt" >/dev/null; then
+    scans=(--scans "$MATERIALS/scans" --scan_share 0.35)
+  fi
   cd "$CODE"
   exec setsid "$PYTHON" -m synthesis.synthesize --output_dir "$1" --overwrite true \
     --seed "$2" --num_train "$3" --num_test 0 --size "$4" \
-    --pages 0.15 --distractors 0.5 --untampered 0.6 --postprocessed 0.75 --avoid_text false \
+    --text_free 0.15 --pages 0.2 --distractors 0.5 --untampered 0.3 --postprocessed 0.5 \
+    --avoid_text false "${scans[@]}" \
     --backgrounds "$MATERIALS/backgrounds" --test_backgrounds "$MATERIALS/backgrounds" \
     --fonts "$MATERIALS/fonts" --workers "$((GPUS > 0 ? $(nproc) : 0))"
 }
@@ -181,14 +190,26 @@ download() { # download PACKAGE...: into debs; all at once, or one by one where 
   cd - >/dev/null
 }
 
-add_photographs() { # the folders of PHOTOGRAPHS without the files of HELD_OUT
-  local folder folders path
-  IFS=: read -ra folders <<<"$PHOTOGRAPHS"
+held_out() { # held_out NAME: whether a pattern of HELD_OUT matches the file name
+  local patterns pattern
+  read -ra patterns <<<"$HELD_OUT"
+  for pattern in "${patterns[@]}"; do
+    # shellcheck disable=SC2053 # a pattern
+    [[ $1 != $pattern ]] || return 0
+  done
+  return 1
+}
+
+add_files() { # add_files TARGET FOLDERS: images and their word boxes, without those held out
+  local folder folders path image
+  IFS=: read -ra folders <<<"$2"
+  mkdir -p "$1"
   for folder in "${folders[@]}"; do
     for path in "$folder"/*.{jpg,jpeg,png}; do
-      if [[ -e $path && " $HELD_OUT " != *" ${path##*/} "* ]]; then
-        cp -n "$path" "$MATERIALS/backgrounds/"
-      fi
+      if [[ ! -e $path ]] || held_out "${path##*/}"; then continue; fi
+      cp -n "$path" "$1/"
+      image=${path%.*}
+      [[ ! -e $image.txt ]] || cp -n "$image.txt" "$1/"
     done
   done
 }
@@ -201,7 +222,9 @@ materials() {
       --exclude "$HERE/backgrounds_with_text.txt"
     touch "$MATERIALS/backgrounds/.complete"
   fi
-  add_photographs
+  add_files "$MATERIALS/backgrounds" "$PHOTOGRAPHS"
+  rm -rf "$MATERIALS/scans" # so that HELD_OUT may grow
+  add_files "$MATERIALS/scans" "$SCANS"
 }
 
 # --- Corpora --------------------------------------------------------------------------------------

@@ -14,7 +14,6 @@ from synthesis.scene.scene import Scene, SceneWord
 from synthesis.text.corpus import similar_word
 from synthesis.text.fonts import covers
 
-MIN_HEIGHT = 10.0  # pixels; forging smaller words would change nothing visible
 _TRIES = 8
 
 
@@ -27,6 +26,7 @@ class ForgeryContext:
         composer: of the scene, with its fonts and options.
         photographs: other photographs to splice from.
         camera: that took the photograph.
+        min_height: pixels; smaller words stay genuine.
         picture: the photograph, uint8 (S, S, 3) RGB; forging changes it.
     """
 
@@ -34,6 +34,7 @@ class ForgeryContext:
     composer: Composer
     photographs: Sequence[Path]
     camera: Camera
+    min_height: float
     picture: np.ndarray
 
     @property
@@ -44,6 +45,10 @@ class ForgeryContext:
     def around(self, word: SceneWord, margin: int) -> Region:
         """The part of the picture within `margin` pixels of a word."""
         return word.region().grown(margin).clipped(self.scene.size)
+
+    def can_forge(self, word: SceneWord) -> bool:
+        """Whether a word is legible, large enough, and no lookalike."""
+        return word.legible and word.height >= self.min_height and not word.imitates
 
     def similar_font(self, word: SceneWord) -> str:
         """Path of another font of about the same weight."""

@@ -10,7 +10,7 @@ from dataclasses import dataclass, replace
 import cv2
 import numpy as np
 
-from synthesis.forgery.context import MIN_HEIGHT, ForgeryContext
+from synthesis.forgery.context import ForgeryContext
 from synthesis.forgery.patches import blend
 from synthesis.photo.backgrounds import draw_background
 from synthesis.photo.camera import capture, draw_camera
@@ -26,13 +26,13 @@ from synthesis.text.typesetting import Line
 _MIN_CONTRAST = 45.0  # grey levels between a repeated word's paint and its new surface
 _MAX_HEIGHT = 60.0  # pixels
 _SHRINKS = (1.0, 0.75, 0.55)  # relative heights, tried in turn
-_PADS = {"splice": 0.4, "overwrite": 0.15, "smooth_patch": 0.3}  # margins in em
+_PADS = {"splice": 0.4, "overwrite": 0.15, "smooth_patch": 0.3, "retexture": 0.3}  # margins in em
 
 
 def add_lookalike(context: ForgeryContext, kind: str, model: SceneWord) -> list[SceneWord]:
     """Add a genuine text that resembles a forgery of this kind; its words, none without room."""
     for shrink in _SHRINKS:
-        height = max(MIN_HEIGHT, shrink * min(model.height, _MAX_HEIGHT))
+        height = max(context.min_height, shrink * min(model.height, _MAX_HEIGHT))
         wording = Wording(model.script, _draw_lines(context, kind, model))
         text = context.composer.fit(wording, height, pad=_PADS.get(kind, 0.0))
         text = context.composer.place(text, margin=4 + round(0.1 * height))
@@ -73,7 +73,7 @@ class _Lookalike:
     def write_again(self) -> list[SceneWord]:
         style, factor = self.model.style, self.height / self.model.height
         ground = self.context.scene.clean[self.region.window].mean(axis=(0, 1))
-        if abs(luma(style.colour) - luma(ground)) <= _MIN_CONTRAST:
+        if abs(luma(style.colour) - luma(ground)) <= min(_MIN_CONTRAST, 0.8 * self.model.contrast):
             return self.write()
         if factor < 0.6:
             style = style.plain()
@@ -116,6 +116,7 @@ _WRITERS: dict[str, Callable[[_Lookalike], list[SceneWord]]] = {
     "near_font": _Lookalike.write,
     "overwrite": _Lookalike.write_on_flat_strip,
     "smooth_patch": _Lookalike.write_on_soft_ground,
+    "retexture": _Lookalike.write_on_soft_ground,
 }
 
 

@@ -4,7 +4,8 @@ import cv2
 import numpy as np
 from numpy.random import Generator
 
-from synthesis.sampling import pick
+from synthesis.photo.encoding import decode, encode_jpeg
+from synthesis.sampling import coin, pick
 from synthesis.scene.regions import Region
 
 _INPAINTED_PIXELS = 9000  # at most; larger holes are filled at a reduced size
@@ -49,6 +50,38 @@ def resampled(rng: Generator, patch: np.ndarray, scale: float, degrees: float) -
     matrix[:, 2] += (np.array(size) - (width, height)) / 2
     interpolation = pick(rng, (cv2.INTER_LINEAR, cv2.INTER_CUBIC))
     return cv2.warpAffine(patch, matrix, size, flags=interpolation, borderMode=cv2.BORDER_REPLICATE)
+
+
+def retexture(rng: Generator, picture: np.ndarray, region: Region, height: float) -> None:
+    """Render a word again from a copy of itself: the content stays, its fine structure does not.
+
+    `region` is the word's and may extend beyond the picture, `height` that of its letters in
+    pixels, by which kernels and the faded edge are scaled.
+    """
+    feather = max(1, round(height * rng.uniform(0.04, 0.2)))
+    region = region.grown(feather + 1).clipped(len(picture))
+    blend(picture, _rendered_again(rng, picture[region.window], height), region, feather)
+
+
+def _rendered_again(rng: Generator, patch: np.ndarray, height: float) -> np.ndarray:
+    kind = pick(rng, ("blurred", "deblocked", "reduced", "compressed"))
+    if kind == "blurred":
+        patch = cv2.GaussianBlur(patch, (0, 0), max(0.45, height * rng.uniform(0.012, 0.04)))
+    elif kind == "deblocked":
+        reach = max(1.0, 0.05 * height)
+        patch = cv2.bilateralFilter(patch, 2 * round(reach) + 3, rng.uniform(12, 40), reach)
+    elif kind == "reduced":
+        factor = rng.uniform(1.2, 1.4 + height / 60)
+        small = [max(4, round(side / factor)) for side in patch.shape[1::-1]]
+        smaller = cv2.resize(patch, small, interpolation=cv2.INTER_AREA)
+        method = pick(rng, (cv2.INTER_LINEAR, cv2.INTER_CUBIC, cv2.INTER_LANCZOS4))
+        patch = cv2.resize(smaller, patch.shape[1::-1], interpolation=method)
+    else:  # on a grid of its own
+        patch = decode(encode_jpeg(patch, int(rng.uniform(40, 85)), subsampling=coin(rng, 0.5)))
+    if coin(rng, 0.3):  # grain that covers it up
+        grain = rng.standard_normal(patch.shape[:2], dtype=np.float32) * rng.uniform(0.6, 4.0)
+        patch = cv2.add(patch, cv2.merge([grain] * 3), dtype=cv2.CV_8U)
+    return patch
 
 
 def rim_colour(patch: np.ndarray) -> np.ndarray:

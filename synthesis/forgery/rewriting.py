@@ -41,7 +41,7 @@ def rewrite(
     else:
         written = cv2.GaussianBlur(written, (0, 0), softness)
     touched = cv2.dilate(cv2.max(hole, (coverage > 4).astype(np.uint8)), np.ones((3, 3), np.uint8))
-    written = _with_traces(context.rng, written)
+    written = with_traces(context.rng, written)
     context.picture[region.window] = np.where(touched[..., None] > 0, written, patch)
     return text, word
 
@@ -90,7 +90,7 @@ def _photographed_colour(context: ForgeryContext, word: SceneWord, region: Regio
     return to_colour(word.style.colour * np.minimum(2.0, (seen + 4) / (painted + 4)), 0, 255)
 
 
-def _with_traces(rng: Generator, patch: np.ndarray) -> np.ndarray:
+def with_traces(rng: Generator, patch: np.ndarray) -> np.ndarray:
     """Noise or compression of its own, or neither: then the photograph's noise is missing."""
     if coin(rng, 0.45):
         noise = rng.standard_normal(patch.shape, dtype=np.float32) * rng.uniform(0.8, 5.0)

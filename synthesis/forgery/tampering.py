@@ -1,4 +1,4 @@
-"""Tampering: five ways to forge a word in a photograph.
+"""Tampering: six ways to forge a word in a photograph.
 
 A forgery is made in the finished photograph, after lens, noise and JPEG, and leaves the traces of
 its tools: other noise, resampling, a second compression off the grid, blur. Every kind has a
@@ -12,13 +12,14 @@ import cv2
 import numpy as np
 
 from synthesis.forgery import patches
-from synthesis.forgery.context import MIN_HEIGHT, ForgeryContext
+from synthesis.forgery.context import ForgeryContext
 from synthesis.forgery.rewriting import rewrite
 from synthesis.photo.backgrounds import draw_background
 from synthesis.photo.camera import capture, draw_camera
 from synthesis.sampling import coin, pick
 from synthesis.scene.composition import Composer, SceneOptions
 from synthesis.scene.regions import Region
+from synthesis.scene.scans import ScanWord
 from synthesis.scene.scene import SceneWord
 from synthesis.scene.wording import Wording
 from synthesis.text.fonts import covers
@@ -36,7 +37,7 @@ class Forgery:
     """A forged text.
 
     Args:
-        kind: a key of `FORGERS`.
+        kind: a key of `FORGERS`, or of a forged scan.
         text: the new text.
         box: left, top, right, bottom in pixels, both corners included, around all changed pixels.
         replaced: the word that it replaces, None for an addition.
@@ -45,19 +46,14 @@ class Forgery:
     kind: str
     text: str
     box: Box
-    replaced: SceneWord | None
-
-
-def can_be_forged(word: SceneWord) -> bool:
-    """Whether a word is legible, large enough, and no lookalike."""
-    return word.legible and word.height >= MIN_HEIGHT and not word.imitates
+    replaced: SceneWord | ScanWord | None
 
 
 def forge(context: ForgeryContext, kind: str, word: SceneWord) -> Forgery | None:
     """Forge a word, or add one after its model; None without room."""
     before = context.picture.copy()
     result = FORGERS[kind](context, word)
-    box = _changed_box(before, context.picture) if result else None
+    box = changed_box(before, context.picture) if result else None
     return Forgery(kind, result[0], box, result[1]) if result and box else None
 
 
@@ -133,12 +129,18 @@ def _smooth_patch(context: ForgeryContext, word: SceneWord) -> Result:
     return text, word
 
 
+def _retexture(context: ForgeryContext, word: SceneWord) -> Result:
+    patches.retexture(context.rng, context.picture, word.region(), word.height)
+    return word.text, word
+
+
 FORGERS: dict[str, Callable[[ForgeryContext, SceneWord], Result]] = {
     "copy_move": _copy_move,
     "splice": _splice,
     "near_font": _near_font,
     "overwrite": _overwrite,
     "smooth_patch": _smooth_patch,
+    "retexture": _retexture,
 }
 
 
@@ -149,7 +151,7 @@ def _foreign_word(context: ForgeryContext, model: SceneWord) -> tuple[str, np.nd
     background = draw_background(rng, context.photographs, side)
     composer = Composer(rng, background, context.composer.fonts, SceneOptions(upright=True))
     text = context.other_text(model)
-    height = float(np.clip(model.height * rng.uniform(0.8, 1.5), MIN_HEIGHT, 0.4 * side))
+    height = float(np.clip(model.height * rng.uniform(0.8, 1.5), context.min_height, 0.4 * side))
     wording = Wording(model.script, [Line((text,), model.font)])
     placed = composer.place(composer.fit(wording, height), margin=4)
     if placed is None:
@@ -177,7 +179,8 @@ def _calmest_place(context: ForgeryContext, patch: np.ndarray) -> Region | None:
     return best
 
 
-def _changed_box(before: np.ndarray, after: np.ndarray) -> Box | None:
+def changed_box(before: np.ndarray, after: np.ndarray) -> Box | None:
+    """Box around all pixels that differ between two pictures, uint8 (H, W, 3); None if none do."""
     red, green, blue = cv2.split(cv2.absdiff(before, after))
     left, top, width, height = cv2.boundingRect(cv2.max(cv2.max(red, green), blue))
     return (left, top, left + width - 1, top + height - 1) if width else None

@@ -70,17 +70,23 @@ def split_photographs(paths: Sequence[Path]) -> dict[str, list[Path]]:
 
 
 def draw_background(
-    rng: Generator, paths: Sequence[Path], size: int, avoid_text: bool = True
+    rng: Generator,
+    paths: Sequence[Path],
+    size: int,
+    avoid_text: bool = True,
+    text_like: bool = False,
 ) -> Background:
     """A background of size x size from one photograph; ValueError naming an unreadable file.
 
-    With `avoid_text` it is the crop of several with the least text-like structure.
+    With `avoid_text` it is the crop of several with the least text-like structure. A `text_like`
+    one is that with the most, such as foliage, fences or tiles, neither plastered nor defocused.
     """
     path = pick(rng, paths)
     photograph = _read(str(path))
-    crops = [_draw_crop(rng, photograph) for _ in range(_CROPS_COMPARED if avoid_text else 1)]
-    if avoid_text:
-        crops.sort(key=lambda crop: _text_share(str(path), crop))
+    compared = _CROPS_COMPARED if avoid_text or text_like else 1
+    crops = [_draw_crop(rng, photograph) for _ in range(compared)]
+    if compared > 1:
+        crops.sort(key=lambda crop: _text_share(str(path), crop), reverse=text_like)
     top, left, height, width = crops[0]
     shrinks = min(height, width) > size
     pixels = cv2.resize(
@@ -90,9 +96,9 @@ def draw_background(
     )
     if coin(rng, 0.5):
         pixels = cv2.flip(pixels, 1)
-    pixels = recolour(rng, pixels)
+    pixels = recolour(rng, pixels, plaster=0.0 if text_like else 0.3)
     softness = 0.0 if shrinks else 0.5 * size / min(height, width)
-    if coin(rng, 0.25):  # the camera is focused on a sign in front of it
+    if not text_like and coin(rng, 0.25):  # the camera is focused on a sign in front of it
         blur = log_uniform(rng, 1.0, size / 80)
         pixels, softness = cv2.GaussianBlur(pixels, (0, 0), blur), max(softness, blur)
     return Background(pixels, path.name, softness)

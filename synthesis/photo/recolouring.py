@@ -7,9 +7,9 @@ from numpy.random import Generator
 from synthesis.sampling import coin
 
 
-def recolour(rng: Generator, pixels: np.ndarray) -> np.ndarray:
-    """uint8 (H, W, 3) RGB -> the same."""
-    if coin(rng, 0.3):
+def recolour(rng: Generator, pixels: np.ndarray, plaster: float) -> np.ndarray:
+    """uint8 (H, W, 3) RGB -> the same; `plaster` is the probability of a plastered wall."""
+    if coin(rng, plaster):
         pixels = _plastered(rng, pixels)
     to_grey = np.full((3, 3), 1 / 3)
     sample = pixels[::8, ::8].astype(np.int16)

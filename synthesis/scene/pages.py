@@ -1,13 +1,14 @@
 """Pages: columns of body text on paper."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from numpy.random import Generator
 
 from synthesis.photo.backgrounds import Background
 from synthesis.sampling import coin, log_uniform, pick
 from synthesis.scene.fitting import View, WarpedText, draw_angle, fit_text
-from synthesis.scene.paper import draw_ink, draw_paper, through_paper
+from synthesis.scene.geometry import Bend
+from synthesis.scene.paper import draw_ink, draw_paper, ruled, through_paper
 from synthesis.scene.regions import Region
 from synthesis.scene.scene import Scene
 from synthesis.scene.wording import Wording
@@ -16,9 +17,10 @@ from synthesis.text.fonts import Face, FontBook, covers
 from synthesis.text.scripts import SCRIPTS
 from synthesis.text.typesetting import LETTER_HEIGHT, Line, Setting
 
-_MIN_LETTERS, _MAX_LETTERS = 9, 48  # pixels; the maximum in pictures of 512 pixels
+_MIN_LETTERS, _MAX_LETTERS = 8, 48  # pixels; the maximum in pictures of 512 pixels
 _LETTER_WIDTH = 0.5  # of the em, on average in Latin type
 _MARKS = (",", ",", ".", ".", ";", ":", "!", "?")
+_HANDWRITTEN, _RULED = 0.3, 0.5  # shares of pages, and of those written by hand
 _SHARES = (0.8, 0.6, 0.4, 0.2)  # of the room, in turn, for pages that would stay empty
 
 Size = tuple[float, float]  # width and height in pixels
@@ -32,7 +34,11 @@ def print_page(rng: Generator, fonts: FontBook, photograph: Scene, min_height: f
     size = photograph.size
     paper = draw_paper(rng, photograph.clean)
     view = View(draw_angle(rng, upright=True), (rng.uniform(-0.08, 0.08), rng.uniform(-0.08, 0.08)))
-    text = BodyText(fonts, size, min_height)
+    handwritten = coin(rng, _HANDWRITTEN)
+    text = BodyText(fonts, size, min_height, handwritten)
+    if handwritten:
+        view = replace(view, bend=Bend("wave", rng.uniform(0.001, 0.008), rng.uniform(0, 6.28)))
+        paper = ruled(rng, paper) if coin(rng, _RULED) else paper
     if coin(rng, 0.4):
         behind = text.draw(rng, (0.95 * size, 0.95 * size), View(view.angle))
         if behind:
@@ -42,7 +48,7 @@ def print_page(rng: Generator, fonts: FontBook, photograph: Scene, min_height: f
     page = Scene(Background(paper, photograph.background, 0.0))
     columns = 2 if coin(rng, 0.2) else 1
     width, height = rng.uniform(0.7, 0.97) / columns, rng.uniform(0.5, 0.97)
-    ink = draw_ink(rng)
+    ink = draw_ink(rng, pen=handwritten)
     room = (width - (0.02 if columns > 1 else 0)) * size, height * size
     printed = []
     for column in range(columns):
@@ -63,11 +69,13 @@ class BodyText:
         fonts: to print with.
         size: side of the picture in pixels.
         min_height: minimum height of letters in pixels.
+        handwritten: whether to write with fonts that look so, if there are any.
     """
 
     fonts: FontBook
     size: int
     min_height: float
+    handwritten: bool = False
 
     def draw(self, rng: Generator, room: Size, view: View, share: float = 1.0) -> WarpedText | None:
         """Text around (0, 0), enough for a `share` of the room's sides.
@@ -103,13 +111,16 @@ class BodyText:
         return text
 
     def _draw_face(self, rng: Generator, script: str) -> Face:
-        """A face, preferably with serifs: most books are set in one."""
+        """A face of handwriting, or preferably with serifs: most books are set in one."""
+        if self.handwritten and (face := self.fonts.draw_handwritten_face(rng, script)):
+            return face
         faces = [self.fonts.draw_face(rng, script) for _ in range(5)]
         serif = [face for face in faces if "serif" in face.family.lower()]
         return serif[0] if serif and coin(rng, 0.7) else faces[0]
 
     def _draw_setting(self, rng: Generator, script: str) -> Setting:
-        min_letters = max(self.min_height, _MIN_LETTERS)
+        smallest = 1.5 * _MIN_LETTERS if self.handwritten else _MIN_LETTERS
+        min_letters = max(self.min_height, smallest)
         letters = log_uniform(rng, min_letters, _MAX_LETTERS * self.size / 512)
         leading = rng.uniform(1.15, 1.7)
         return Setting(

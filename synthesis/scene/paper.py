@@ -32,16 +32,35 @@ def draw_paper(rng: Generator, photograph: np.ndarray) -> np.ndarray:
     return np.clip(paper + 0.5, 0, 255).astype(np.uint8)
 
 
-def draw_ink(rng: Generator) -> Style:
-    """Printer's ink: dark, sometimes coloured, sometimes worn."""
+def ruled(rng: Generator, paper: np.ndarray) -> np.ndarray:
+    """Paper, uint8 (S, S, 3), with lines or squares, as of exercise books and forms."""
+    size = len(paper)
+    step, thickness = log_uniform(rng, size / 40, size / 10), int(rng.integers(1, 3))
+    lines: np.ndarray = np.zeros((size, size), np.uint8)
+    places = np.arange(rng.uniform(0, step), size, step).astype(int)
+    for place in places:
+        lines[place : place + thickness] = 255
+    if coin(rng, 0.3):
+        lines[:, places] = 255
+    if coin(rng, 0.3):
+        lines[:, int(0.12 * size)] = 255
+    turn = cv2.getRotationMatrix2D((size / 2, size / 2), rng.normal(0, 1.0), 1.1)
+    lines = cv2.warpAffine(lines, turn, (size, size))
+    ink = hsv_to_rgb(pick(rng, (0, 210, 225, 225)), rng.uniform(0.1, 0.7), rng.uniform(0.3, 0.8))
+    alpha = rng.uniform(0.15, 0.8) * lines[..., None].astype(np.float32) / 255
+    return np.clip(paper + alpha * (ink - paper) + 0.5, 0, 255).astype(np.uint8)
+
+
+def draw_ink(rng: Generator, pen: bool = False) -> Style:
+    """Printer's ink or that of a pen: dark, sometimes coloured, sometimes worn or faint."""
     level = rng.uniform(8, 80)
     colour = to_colour(level * rng.uniform(0.7, 1.3, 3), 0, 255)
-    if coin(rng, 0.12):
+    if coin(rng, 0.5 if pen else 0.12):
         colour = pick(rng, _COLOURED_INKS)
     return Style(
         colour,
         colour,
-        opacity=rng.uniform(0.75, 1.0),
+        opacity=rng.uniform(0.2, 0.75) if coin(rng, 0.2) else rng.uniform(0.75, 1.0),
         shading=rng.uniform(0.3, 1.0),
         texture=rng.uniform(0.0, 1.0),
         wear=rng.uniform(0.1, 0.5) if coin(rng, 0.3) else 0.0,

@@ -13,7 +13,7 @@ from synthesis.scene.fitting import WarpedText
 from synthesis.scene.geometry import Warp, polygon_mask
 from synthesis.scene.regions import Region
 from synthesis.scene.signs import Sign, paint_sign
-from synthesis.text.lettering import Style, luma
+from synthesis.text.lettering import Style
 from synthesis.text.painting import paint
 from synthesis.text.typesetting import Box, Word
 
@@ -23,7 +23,9 @@ GLYPH_COVERAGE = 0.4
 _CELL = 4  # pixels; resolution of the map of occupied places
 _VISIBLE_COVERAGE = 5  # of 255: less is under two grey levels for most colours
 _MIN_READABLE_HEIGHT = 7.0  # pixels
-_MIN_READABLE_CONTRAST = 14.0  # grey levels between ink and surface
+# Grey levels between ink and surface that letters of _SMALL pixels need; larger ones need fewer.
+_MIN_READABLE_CONTRAST, _SMALL, _MIN_VISIBLE_CONTRAST = 14.0, 14.0, 4.0
+_MIN_READABLE_RATIO = 0.5  # of the contrast to the standard deviation of the surface
 _MAX_READABLE_BLUR = 0.17  # standard deviation of the blur in word heights
 
 
@@ -35,6 +37,8 @@ class SceneWord:
         text, font, script: the string, the path of its font, its writing system.
         word, parent, style: the word on its canvas, the text that it is part of, its paint.
         polygon: (N, 2) its outline in pixels, without the reach of the effects.
+        contrast: between its ink, or its engraved edges, and the surface, grey levels of the
+            channel that differs most.
         legible: whether a person could read it.
         imitates: the kind of forgery that a genuine lookalike imitates.
     """
@@ -46,7 +50,8 @@ class SceneWord:
     parent: WarpedText
     style: Style
     polygon: np.ndarray
-    legible: bool
+    contrast: float
+    legible: bool = True
     imitates: str = ""
 
     @property
@@ -69,6 +74,11 @@ class SceneWord:
         """Whether the lens or a movement makes the word unreadable."""
         spread = float(np.hypot(camera.defocus, camera.motion[0] / 3.5))
         return spread > _MAX_READABLE_BLUR * self.height
+
+
+def least_contrast(height: float) -> float:
+    """Grey levels between ink and surface at which letters of `height` pixels can be read."""
+    return max(_MIN_VISIBLE_CONTRAST, _MIN_READABLE_CONTRAST * min(1.0, _SMALL / height))
 
 
 class Scene:
@@ -137,11 +147,15 @@ class Scene:
     def _describe(self, word: Word, text: WarpedText, style: Style) -> SceneWord:
         polygon = text.warp.outline(word.box)
         ground = self.clean[Region.around(polygon).clipped(self.size).window].reshape(-1, 3)
-        contrast = abs(luma(style.colour) - luma(ground.mean(axis=0))) * style.opacity
-        readable = contrast >= _MIN_READABLE_CONTRAST or style.outline > 0
+        difference = np.abs(np.array(style.colour) - ground.mean(axis=0)).max()
+        contrast = max(float(difference) * style.opacity, abs(style.engraving))
         names = (word.text, word.font, text.script)
-        result = SceneWord(*names, word, text, style, polygon, legible=readable)
-        result.legible &= result.height >= _MIN_READABLE_HEIGHT
+        result = SceneWord(*names, word, text, style, polygon, contrast)
+        least = max(
+            least_contrast(result.height), _MIN_READABLE_RATIO * float(ground.std(axis=0).max())
+        )
+        readable = contrast >= least or style.outline > 0
+        result.legible = readable and result.height >= _MIN_READABLE_HEIGHT
         return result
 
     def visible(self, camera: Camera) -> np.ndarray:

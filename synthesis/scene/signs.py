@@ -6,6 +6,7 @@ import cv2
 import numpy as np
 from numpy.random import Generator
 
+from synthesis.photo.recolouring import hsv_to_rgb
 from synthesis.sampling import coin, pick, pick_weighted
 from synthesis.scene.geometry import Warp, fill_polygon
 from synthesis.scene.regions import Region
@@ -37,11 +38,15 @@ def draw_sign(rng: Generator, surface: np.ndarray, bent: bool) -> Sign:
     on_wall = coin(rng, 0.12)
     shapes = {"rectangle": 0.5, "rounded": 0.4, "ellipse": 0.1}
     shape = "ellipse" if bent else pick_weighted(rng, shapes)
-    colour = draw_colour(rng, surface, contrast=10)
+    flat = coin(rng, 0.25)  # a board of one saturated colour
+    colour = draw_colour(rng, surface, least=10)
+    if flat:
+        saturated = hsv_to_rgb(rng.uniform(0, 360), rng.uniform(0.7, 1.0), rng.uniform(0.4, 1.0))
+        colour = to_colour(saturated)
     second = to_colour(np.multiply(colour, rng.uniform(0.75, 1.2, 3)))
     style = Style(
         colour,
-        second if coin(rng, 0.5) else colour,
+        second if not flat and coin(rng, 0.5) else colour,
         gradient_angle=rng.uniform(0, 2 * np.pi),
         opacity=rng.uniform(0.85, 0.95) if coin(rng, 0.08) else 1.0,
         # A plate has its own relief; only paint on the wall itself shows the wall's.
@@ -53,7 +58,7 @@ def draw_sign(rng: Generator, surface: np.ndarray, bent: bool) -> Sign:
         style,
         border=rng.uniform(0.012, 0.04) if coin(rng, 0.4) else 0.0,
         shadow=0.0 if on_wall else rng.uniform(0.2, 0.8),
-        grain=rng.uniform(0.5, 4.0),
+        grain=rng.uniform(0.0, 0.5) if flat else rng.uniform(0.5, 4.0),
     )
 
 

@@ -38,12 +38,25 @@ def draw_bare_text(rng: Generator, fonts: FontBook, height: float) -> Wording | 
     script = fonts.draw_script(rng)
     face = fonts.draw_face(rng, script)
     most_lines, most_words = (4, 4) if height < 18 else (3, 3) if height < 45 else (1, 2)
+    if height < 14 and coin(rng, 0.25):  # the small print of packages and notices
+        most_lines, most_words = 10, 7
     rows = [
         draw_covered_words(rng, script, face, int(rng.integers(1, most_words + 1)))
         for _ in range(rng.integers(1, most_lines + 1))
     ]
     lines = [Line(words, face.path) for words in rows if words]
     return Wording(script, lines) if lines else None
+
+
+def draw_huge_text(rng: Generator, fonts: FontBook) -> Wording | None:
+    """One to four letters, which can be as tall as half of a picture."""
+    script = fonts.draw_script(rng)
+    face = fonts.draw_face(rng, script)
+    words = draw_covered_words(rng, script, face, 1)
+    if words is None:
+        return None
+    word = words[0] if SCRIPTS[script].shaped else words[0][: rng.integers(1, 5)]
+    return Wording(script, [Line((word,), face.path)])
 
 
 def draw_sign_text(rng: Generator, fonts: FontBook, smallest: float) -> Wording | None:

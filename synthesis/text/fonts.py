@@ -18,6 +18,14 @@ _SYSTEM_FOLDERS = (
     *("/usr/share/fonts", "/usr/local/share/fonts", "~/.fonts", "~/.local/share/fonts"),
     *("/System/Library/Fonts", "/Library/Fonts", "~/Library/Fonts", "C:/Windows/Fonts"),
 )
+# Beginnings of the names of families that look written by hand, in lower case.
+_HANDWRITTEN = (
+    *("aoyagi", "ar pl ukai", "because we", "blankenburg", "bradley hand", "breip", "caveat"),
+    *("comic", "delphine", "dkghandwriting", "domestic manners", "ecolier", "femkeklaver"),
+    *("gamaliel", "havana", "humor sans", "isabella", "joscelyn", "kaushan", "klee", "leckerli"),
+    *("lxgw wenkai", "nanum brush", "nanum pen", "nanumbarunpen", "patrick hand", "purisa"),
+    *("rufscript", "segoe print", "segoe script", "steve", "tomson", "yozs", "yusei magic"),
+)
 _PROBE_SIZE = 20  # pixels; large enough that two glyphs differ
 _NO_CHARACTER = "\uffff"  # in no font, so it is drawn as the glyph for missing characters
 
@@ -31,6 +39,11 @@ class Face:
     path: str
     family: str
     scripts: tuple[str, ...]
+
+    @property
+    def handwritten(self) -> bool:
+        """Whether its family is known to look written by hand."""
+        return self.family.lower().startswith(_HANDWRITTEN)
 
 
 def system_font_folders() -> list[Path]:
@@ -138,6 +151,15 @@ class FontBook:
         """A face of the script; all families are equally likely, however many styles they have."""
         families = self._families[script]
         return pick(rng, families[pick(rng, list(families))])
+
+    def draw_handwritten_face(self, rng: Generator, script: str) -> Face | None:
+        """A handwritten face of the script, families equally likely; None if there is none."""
+        families = [
+            [face for face in faces if face.handwritten]
+            for faces in self._families[script].values()
+        ]
+        families = [faces for faces in families if faces]
+        return pick(rng, pick(rng, families)) if families else None
 
     def similar_face(self, rng: Generator, path: str, script: str) -> Face:
         """A face of about the same weight as the font `path`: the choice of a forger without it.

@@ -6,10 +6,12 @@ import cv2
 import numpy as np
 from numpy.random import Generator
 
-from synthesis.sampling import coin, pick
+from synthesis.photo.recolouring import hsv_to_rgb
+from synthesis.sampling import coin, log_uniform, pick
 
 Colour = tuple[float, float, float]  # RGB, 0-255
 _LUMA = np.array([0.299, 0.587, 0.114], np.float32)
+_DARKEST, _LIGHTEST, _MAX_CONTRAST = 6.0, 250.0, 200.0  # grey levels
 # Paints of signs: white, black, traffic red, blue, green, yellow, orange, brown, gold.
 _SIGN_COLOURS: tuple[Colour, ...] = (
     *((245, 245, 240), (245, 245, 240), (20, 20, 22), (20, 20, 22), (190, 25, 30), (20, 60, 140)),
@@ -30,6 +32,9 @@ class Style:
         texture: 0-1, degree to which fine structure of the surface shows through.
         wear: 0-1, share of the paint that has flaked off where the surface is rough.
         relief: grey levels of the lit and the dark edge of raised letters.
+        engraving: grey levels of the lit and the dark edge of letters that need no fill, negative
+            if they are cut into the surface; 0 disables it.
+        engraving_width: of these edges.
         rim: line width of hollow letters; 0 fills them.
         outline, outline_colour: a width of 0 disables it.
         shadow, shadow_offset, shadow_blur: an opacity of 0 disables it.
@@ -44,6 +49,8 @@ class Style:
     texture: float = 0.4
     wear: float = 0.0
     relief: float = 0.0
+    engraving: float = 0.0
+    engraving_width: int = 1
     rim: int = 0
     outline: int = 0
     outline_colour: Colour = (255.0, 255.0, 255.0)
@@ -57,7 +64,8 @@ class Style:
         """Upper bound, in pixels, on the extent of the effects beyond the ink."""
         shadow = max(map(abs, self.shadow_offset)) + 3 * self.shadow_blur if self.shadow else 0
         glow = 4 * self.glow_radius if self.glow else 0
-        return int(np.ceil(max(shadow, glow) + self.outline)) + 2
+        engraving = 3 * self.engraving_width if self.engraving else 0
+        return int(np.ceil(max(shadow, glow, engraving) + self.outline)) + 2
 
     def plain(self) -> "Style":
         """The same paint, filled, without effects around the letters."""
@@ -75,23 +83,35 @@ def luma(colour: np.ndarray | Colour) -> float:
     return float(np.asarray(colour, dtype=np.float32) @ _LUMA)
 
 
-def draw_colour(rng: Generator, surface: np.ndarray, contrast: float) -> Colour:
-    """A paint at least `contrast` grey levels, more if it is uneven, from a surface (h, w, 3)."""
-    grey = cv2.cvtColor(surface, cv2.COLOR_RGB2GRAY)
-    mean, deviation = float(grey.mean()), float(grey.std())
-    least = min(contrast + 0.8 * deviation, 110.0)
-    for _ in range(12):
-        colour = _any_colour(rng, surface)
-        if abs(luma(colour) - mean) >= least:
-            return colour
-    extreme = rng.uniform(225, 250) if mean < 128 else rng.uniform(8, 35)
-    return extreme, extreme, extreme
+def draw_colour(rng: Generator, surface: np.ndarray, least: float) -> Colour:
+    """A paint for a surface (h, w, 3), `least` to 200 grey levels lighter or darker.
+
+    Small contrasts are frequent, though not on an uneven surface, which would hide them.
+    """
+    mean = surface.reshape(-1, 3).mean(axis=0)
+    deviation = float(cv2.cvtColor(surface, cv2.COLOR_RGB2GRAY).std())
+    contrast = max(log_uniform(rng, least, _MAX_CONTRAST), 0.9 * deviation)
+    room = {1: _LIGHTEST - luma(mean), -1: luma(mean) - _DARKEST}
+    roomy = [side for side in room if room[side] >= contrast]
+    side = pick(rng, roomy or [1 if luma(mean) < 128 else -1])
+    # Faint paint in another hue would not be faint.
+    faint = contrast < 30 and coin(rng, 0.6)
+    colour = mean if faint else np.array(_any_colour(rng, surface))
+    return _with_luma(colour, float(np.clip(luma(mean) + side * contrast, _DARKEST, _LIGHTEST)))
+
+
+def _with_luma(colour: np.ndarray, level: float) -> Colour:
+    """The colour (3,), darkened, or lightened towards white, to a luma of `level`."""
+    before = luma(colour)
+    if level <= before:
+        return to_colour(colour * (level / before), 0, 255)
+    return to_colour(colour + (255 - colour) * ((level - before) / (255 - before)), 0, 255)
 
 
 def faint_colour(rng: Generator, surface: np.ndarray) -> Colour:
     """A paint that hardly differs from the surface (h, w, 3)."""
     mean = surface.reshape(-1, 3).mean(axis=0)
-    step = rng.uniform(4, 9) * (1 if luma(mean) < 128 else -1)
+    step = rng.uniform(1.5, 3.5) * (1 if luma(mean) < 128 else -1)
     return to_colour(mean + step, 0, 255)
 
 
@@ -122,6 +142,35 @@ def draw_style(rng: Generator, colour: Colour, height: float) -> Style:
     if height > 28 and coin(rng, 0.08):
         return replace(style, rim=max(1, round(height * rng.uniform(0.015, 0.06))), relief=0.0)
     return _with_effects(rng, style, height) if height > 14 and coin(rng, 0.4) else style
+
+
+def draw_engraving(rng: Generator, surface: np.ndarray, height: float) -> Style:
+    """Letters cut into a surface (h, w, 3), raised or embossed: edges, and little or no paint."""
+    colour = to_colour(surface.reshape(-1, 3).mean(axis=0) * rng.uniform(0.6, 1.2))
+    deviation = float(cv2.cvtColor(surface, cv2.COLOR_RGB2GRAY).std())
+    return Style(
+        colour,
+        colour,
+        opacity=rng.uniform(0.1, 0.6) if coin(rng, 0.4) else 0.0,
+        engraving=max(log_uniform(rng, 10, 90), 0.9 * deviation) * pick(rng, (-1, 1)),
+        engraving_width=max(1, round(height * rng.uniform(0.01, 0.04))),
+    )
+
+
+def draw_neon(rng: Generator, height: float) -> Style:
+    """Letters of light: a pale tube or plate in a glow of a saturated colour."""
+    hue = rng.uniform(0, 360)
+    light = to_colour(hsv_to_rgb(hue, rng.uniform(0.05, 0.6), 1.0), 0, 255)
+    return Style(
+        light,
+        light,
+        shading=0.0,
+        texture=0.0,
+        rim=max(1, round(height * rng.uniform(0.03, 0.07))) if coin(rng, 0.4) else 0,
+        outline_colour=to_colour(hsv_to_rgb(hue, rng.uniform(0.7, 1.0), 1.0), 0, 255),
+        glow=rng.uniform(0.5, 0.95),
+        glow_radius=height * rng.uniform(0.05, 0.11),
+    )
 
 
 def _with_effects(rng: Generator, style: Style, height: float) -> Style:

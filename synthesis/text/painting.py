@@ -29,6 +29,8 @@ def paint(
     ink = coverage.astype(np.float32) / 255
     layers = _effect_layers(ink, style)
     effects = np.max([np.zeros_like(ink), *(opacity for opacity, _ in layers)], axis=0)
+    edges = _lit_edges(ink, style.engraving_width) if style.engraving else np.zeros_like(ink)
+    effects = np.maximum(effects, np.abs(edges))
     effects[effects < _FAINTEST] = 0
     # Letters cover a small part of the region: only changed pixels are computed, as lists.
     changed = np.flatnonzero(np.maximum(ink, effects))
@@ -37,6 +39,7 @@ def paint(
     picture = under.reshape(-1, 3).copy()
     fill = cv2.subtract(ink, cv2.erode(ink, _disk(style.rim))) if style.rim else ink
     painted = _painted(picture[changed].astype(np.float32), surface, fill, layers, style, changed)
+    painted = painted + style.engraving * _at(edges, changed)
     picture[changed] = np.clip(painted + 0.5, 0, 255).astype(np.uint8)
     return picture.reshape(under.shape), np.ceil(effects * 255).astype(np.uint8)
 
@@ -78,6 +81,12 @@ def _surface_light(surface: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     smooth = cv2.blur(grey, (side, side), borderType=cv2.BORDER_REPLICATE)
     light = np.clip((smooth + 20) / (smooth.mean() + 20), 0.6, 1.5)
     return light, grey - smooth
+
+
+def _lit_edges(ink: np.ndarray, width: int) -> np.ndarray:
+    """Light on raised letters from the upper left, (h, w), -1 at dark edges to 1 at lit ones."""
+    soft = cv2.GaussianBlur(ink, (0, 0), max(0.5, 0.5 * width))
+    return np.roll(soft, (-width, -width), axis=(0, 1)) - np.roll(soft, (width, width), axis=(0, 1))
 
 
 def _effect_layers(ink: np.ndarray, style: Style) -> list[Layer]:

@@ -4,8 +4,10 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
+from numpy.random import Generator
 from PIL import Image, ImageDraw, ImageFont
 
+from synthesis.sampling import coin
 from synthesis.text.fonts import load_font, needs_shaping
 
 LETTER_HEIGHT = 0.72  # of the em, roughly: sizes are drawn as letter heights
@@ -117,6 +119,29 @@ class TextLayout:
             baseline = int(last.y - top + pad)
             words.append(Word(text, last.font, last.size, (x1, y1, x2, y2), baseline))
         return TextBlock(coverage, tuple(words), self.scale)
+
+
+def stencilled(rng: Generator, block: TextBlock) -> TextBlock:
+    """The block with bridges through its letters, as stencils have them: upright or level ones."""
+    coverage = block.coverage.copy()
+    level, width = coin(rng, 0.5), rng.uniform(0.05, 0.09)
+    phase, pitch = rng.uniform(0.2, 0.5), rng.uniform(0.55, 0.75)
+    for word in block.words:
+        left, top, right, bottom = word.box
+        letters = coverage[top:bottom, left:right]
+        before, bridge = letters.copy(), max(2, round(width * word.size))
+        if level:
+            start = int(phase * (bottom - top))
+            letters[start : start + bridge] = 0
+        for start in (
+            ()
+            if level
+            else np.arange(phase * word.size, right - left, pitch * word.size).astype(int)
+        ):
+            letters[:, start : start + bridge] = 0
+        if not letters.any():
+            letters[:] = before
+    return replace(block, coverage=coverage)
 
 
 @dataclass(frozen=True)

@@ -1,14 +1,16 @@
 """Fonts, sources, scenes and a synthetic data set that the tests of this folder share."""
 
+import itertools
 import string
 from collections.abc import Callable
 from pathlib import Path
 
+import numpy as np
 import pytest
 from font_files import write_font
-from PIL import ImageFont
+from PIL import Image, ImageDraw, ImageFont
 
-from synthesis.photo.backgrounds import shipped_photographs, split_photographs
+from synthesis.photo.backgrounds import draw_background, shipped_photographs, split_photographs
 from synthesis.samples import SampleSource
 from synthesis.sampling import generator
 from synthesis.scene.composition import Composer, SceneOptions
@@ -50,13 +52,33 @@ def scene_of(source: SampleSource) -> Callable[..., Scene]:
 
     def compose(seed: int, options: SceneOptions, legible: bool = False) -> Scene:
         rng = generator(seed)
-        composer = Composer(rng, source.draw_background(rng), source.fonts, options)
+        background = draw_background(rng, source.photographs, source.size)
+        composer = Composer(rng, background, source.fonts, options)
         scene = composer.compose()
         while legible and not any(word.legible for word in scene.words):
             composer.add_bare_text()
         return scene
 
     return compose
+
+
+@pytest.fixture(scope="session")
+def scans(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder of three documents with word boxes: rows of numbers on grey paper."""
+    folder = tmp_path_factory.mktemp("scans")
+    font = ImageFont.load_default(30)
+    for number, name in enumerate(("shop_a", "shop_b", "bank")):
+        rng = np.random.default_rng(number)
+        page = Image.fromarray(rng.integers(215, 225, (700, 620, 3), dtype=np.uint8))
+        draw, lines = ImageDraw.Draw(page), []
+        for x, y in itertools.product(range(20, 600, 200), range(20, 680, 60)):
+            word = f"{rng.integers(1000, 99999)},{rng.integers(10, 99)}"
+            draw.text((x, y), word, (40, 40, 50), font)
+            corners = map(round, draw.textbbox((x, y), word, font))
+            lines.append(",".join(map(str, corners)) + f",{word}\n")
+        page.save(folder / f"{name}.png")
+        (folder / f"{name}.txt").write_text("".join(lines))
+    return folder
 
 
 @pytest.fixture(scope="session")

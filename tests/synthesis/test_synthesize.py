@@ -45,6 +45,18 @@ def test_test_split_from_its_own_photographs(tmp_path: Path, monkeypatch: pytest
         assert (record["background"] == kept.name) == (record["split"] == "test")
 
 
+def test_held_out_scans_are_in_the_test_split(
+    tmp_path: Path, scans: Path, monkeypatch: pytest.MonkeyPatch
+):
+    options = ("--scans", scans, "--scan_share", 1, "--held_out", "bank*")
+    run_command(monkeypatch, "--output_dir", tmp_path, *options, "--num_train", 3, "--num_test", 2)
+    seen = [
+        (record["split"], record["scan"]) for record in read_manifest(tmp_path) if "scan" in record
+    ]
+    assert len(seen) == 5
+    assert all((split == "test") == (name == "bank.png") for split, name in seen)
+
+
 def test_only_a_synthetic_set_is_replaced(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
     run_command(monkeypatch, "--output_dir", tmp_path, "--num_train", 2)
     with pytest.raises(ValueError, match="not empty"):
@@ -88,9 +100,13 @@ def test_an_interrupted_run_can_be_overwritten(tmp_path: Path, monkeypatch: pyte
         ("--backgrounds", "none"),
         ("--test_backgrounds", "none"),
         ("--pages", 1.5),
+        ("--text_free", -0.1),
         ("--distractors", -0.5),
         ("--untampered", -0.25),
         ("--postprocessed", 2),
+        ("--scan_share", 1.25),
+        ("--scans", "none"),
+        ("--held_out", "nothing*"),
         ("--workers", -2),
         ("--pages", "nan"),
     ],

@@ -14,7 +14,7 @@ from synthesis.writer import DatasetWriter
 CONFIGS = Path(__file__).parents[2] / "data_configs"
 CONFIG_NAMES = ("text-removal", "text-segmentation", "tampered-text-detection")
 
-WORD_KEYS = {"text", "script", "font", "box", "height", "legible"}
+WORD_KEYS = {"text", "script", "font", "box", "height", "contrast", "legible"}
 
 
 def digests(folder: Path) -> dict[str, str]:

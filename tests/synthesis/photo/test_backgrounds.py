@@ -1,5 +1,7 @@
 """Backgrounds: photographs per split, crops, and text that they contain already."""
 
+from pathlib import Path
+
 import cv2
 import numpy as np
 from PIL import Image, ImageDraw, ImageFont
@@ -25,6 +27,24 @@ def test_a_background_has_the_size_asked_for():
         background = draw_background(generator(seed), shipped_photographs(), 160)
         assert background.pixels.shape == (160, 160, 3)
         assert background.pixels.dtype == np.uint8
+
+
+def test_a_text_like_background_is_the_busiest_crop(tmp_path: Path):
+    photograph = np.full((400, 900, 3), 90, np.uint8)
+    page = Image.fromarray(photograph)
+    for row in range(8):
+        ImageDraw.Draw(page).text((600, 48 * row), "Leaves", "white", ImageFont.load_default(40))
+    page.save(path := tmp_path / "half.png")
+    deviations = [
+        [
+            draw_background(generator(seed), [path], 128, avoid_text=avoid, text_like=not avoid)
+            .pixels.std(axis=(0, 1))
+            .mean()
+            for seed in range(8)
+        ]
+        for avoid in (True, False)
+    ]
+    assert np.median(deviations[0]) + 10 < np.median(deviations[1])
 
 
 def test_writing_is_like_text_and_a_smooth_wall_is_not():

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from synthesis.sampling import generator
-from synthesis.scene.paper import through_paper
+from synthesis.scene.paper import ruled, through_paper
 
 
 @pytest.mark.parametrize("seed", range(4))
@@ -17,3 +17,10 @@ def test_print_of_the_other_side_is_mirrored_and_faint(seed: int):
     assert difference[24, -10] > 3, "mirrored"
     assert difference.max() < 80, "fainter than ink"
     assert np.abs(difference[:, :32]).max() < 1, "nowhere else"
+
+
+@pytest.mark.parametrize("seed", range(4))
+def test_ruled_paper_has_thin_lines(seed: int):
+    paper = np.full((512, 512, 3), 220, np.uint8)
+    lines = (ruled(generator(seed), paper) != paper).any(axis=2)
+    assert 0.02 < lines.mean() < 0.6

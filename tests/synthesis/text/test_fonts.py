@@ -39,3 +39,9 @@ def test_the_default_are_the_fonts_of_the_system(tmp_path: Path, monkeypatch: py
     path = write_font(tmp_path / "greek.otf", SCRIPTS["greek"].probes)
     monkeypatch.setattr(fonts_module, "system_font_folders", lambda: [tmp_path])
     assert [(face.path, face.scripts) for face in load_faces([])] == [(str(path), ("greek",))]
+
+
+def test_handwriting_is_known_by_the_family():
+    faces = [Face("a", "Breip", ("latin",)), Face("b", "DejaVu Serif", ("latin", "greek"))]
+    assert FontBook(faces).draw_handwritten_face(generator(0), "latin") is faces[0]
+    assert FontBook(faces).draw_handwritten_face(generator(0), "greek") is None

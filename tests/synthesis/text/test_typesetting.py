@@ -1,9 +1,11 @@
 """Typesetting: boxes hold the ink of their words."""
 
 import numpy as np
+import pytest
 
+from synthesis.sampling import generator
 from synthesis.text.fonts import BUILT_IN
-from synthesis.text.typesetting import Line, Setting, TextLayout
+from synthesis.text.typesetting import Line, Setting, TextLayout, stencilled
 
 
 def test_word_boxes_hold_all_ink():
@@ -23,3 +25,13 @@ def test_vertical_text_is_taller_than_wide():
     block = TextLayout([Line(("WEST",), BUILT_IN)], Setting(30, vertical=True)).render()
     assert block.coverage.shape[0] > 2 * block.coverage.shape[1]
     assert [word.text for word in block.words] == ["WEST"]
+
+
+@pytest.mark.parametrize("seed", range(6))
+def test_a_stencil_cuts_bridges_and_leaves_every_word(seed: int):
+    block = TextLayout([Line(("Two", "I"), BUILT_IN)], Setting(60)).render()
+    cut = stencilled(generator(seed), block)
+    assert (cut.coverage <= block.coverage).all()
+    assert 0.6 < (cut.coverage > 0).sum() / (block.coverage > 0).sum() < 1
+    for left, top, right, bottom in (word.box for word in cut.words):
+        assert cut.coverage[top:bottom, left:right].any()
