@@ -9,7 +9,7 @@ PIXEL, COMPONENT = "pixel", "component"
 DECISIONS = (COMPONENT, PIXEL)
 
 # Strokes at most this far apart, in pixels, form one group.
-GAP = 2
+GAP = 8
 # A group is text if its mean probability exceeds the threshold by this fraction of what is left to
 # certainty (0.5 for a threshold of 0.4), and if detection finds text in more than this part of it.
 MARGIN, MIN_AGREEMENT = 1 / 6, 0.5

@@ -13,17 +13,19 @@ def blank() -> np.ndarray:
 
 def test_strokes_within_the_gap_are_one_group():
     text = blank()
-    text[10:20, 10:12] = text[10:20, 12 + GAP : 20] = 1  # GAP empty pixels between the two
-    text[10:20, 20 + GAP + 1 : 30] = 1  # and one more here
+    second = 12 + GAP  # GAP empty pixels after the first
+    third = second + 2 + GAP + 1  # and one more after the second
+    for left in (10, second, third):
+        text[10:20, left : left + 2] = 1
     groups = stroke_groups(text)
-    assert groups[15, 10] == groups[15, 15] != groups[15, 25]
+    assert groups[15, 10] == groups[15, second] != groups[15, third]
     assert (groups[text == 0] == 0).all()
     assert (groups[text == 1] > 0).all()
 
 
 def test_uncertain_groups_are_no_text():
     text, probability = blank(), blank()
-    text[5:10, 5:20] = text[20:25, 5:20] = 1
+    text[5:10, 5:20] = text[20:25, 5:20] = 1  # too far apart for one group
     probability[5:10, 5:20] = 0.51 * 255
     probability[20:25, 5:20] = 0.45 * 255
     probability[20:25, 8] = 255  # one certain stroke in fifteen does not save the group
