@@ -71,12 +71,21 @@ def judge_words(
 
     Returns classes per word, and the probability of tampering of each word, both (H, W) uint8.
     """
-    words = _words(classes)
-    probability = verdict.probability(means(words, share) / 255)
+    words, shares = word_shares(classes, share)
+    probability = verdict.probability(shares)
     probability[0] = 0
     verdicts = np.where(probability >= verdict.threshold, TAMPERED, GENUINE).astype(np.uint8)
     verdicts[0] = 0
     return verdicts[words], np.rint(255 * probability).astype(np.uint8)[words]
+
+
+def word_shares(classes: np.ndarray, share: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Number of the word of every pixel, (H, W) int32, and mean share of each word in [0, 1].
+
+    Arguments as of `judge_words`. Pixels and words of number 0 are none.
+    """
+    words = _words(classes)
+    return words, means(words, share) / 255
 
 
 def _words(classes: np.ndarray) -> np.ndarray:
