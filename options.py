@@ -111,6 +111,7 @@ class OptimisationOptions:
     )
     save_interval: int = option(10, "epochs between checkpoints that are kept")
     eval_interval: int = option(10, "epochs between validations; the last epoch always counts")
+    validate_first: bool = option(False, "also validate the starting weights")
     vgg16_weights: str = option(
         "imagenet",
         "VGG16 of the perceptual and style losses of text removal: imagenet, a file, random, or "

@@ -1,6 +1,5 @@
 """A training run and an evaluation run: wiring, resuming, validation, checkpoints."""
 
-import json
 import logging
 import os
 from collections.abc import Sequence
@@ -10,9 +9,10 @@ from typing import Any
 import torch
 from torch import nn
 
+import startup
 from datasets import MultiTaskLoader, TextDataset, build_dataset, evaluation_loader
 from engine import evaluate, task_gap, train_one_epoch
-from eval import EvaluationOptions, build_evaluator
+from eval import EvaluationOptions, build_evaluator, headline
 from eval.records import METRICS, read_metrics
 from models import (
     VARIANTS,
@@ -45,7 +45,7 @@ from utils.weights import CheckpointError
 
 logger = logging.getLogger(__name__)
 
-LAST = "checkpoint_last.pth"
+LAST, BEST = "checkpoint_last.pth", "checkpoint_best_{}.pth"
 # Numbers of the architecture that may differ from those of the weights: stochastic depth always,
 # and windows in a new training, as positions are continuous (Swin V2, section 3.3).
 FREE = ("enc_drop_path", "dec_drop_path")
@@ -99,6 +99,24 @@ class Trainer:
         self.log = RunLog(
             self.output_dir, self._config(), self.start_epoch, run.tensorboard, run.wandb
         )
+        self._introduce()
+
+    def _introduce(self) -> None:
+        datasets = self.loader.datasets, self.validation
+        for line in startup.summary(
+            self.options,
+            self.device,
+            self.amp_dtype,
+            self.model,
+            self.model.tasks,
+            *datasets,
+            image_size=self.image_size,
+            start_epoch=self.start_epoch,
+        ):
+            logger.info(line)
+        if dist.is_main_process():
+            for line in startup.warnings(self.options, *datasets):
+                logger.warning("warning: %s", line)
 
     def _config(self) -> dict[str, Any]:
         resolved = {
@@ -142,12 +160,22 @@ class Trainer:
             dist.set_rng_state(state["rng"][dist.rank()], self.device)
 
     def run(self) -> None:
-        """Train to the last epoch."""
+        """Train to the last epoch; an interruption says how to go on."""
+        try:
+            self._run()
+        except KeyboardInterrupt:
+            if (self.output_dir / LAST).exists():
+                logger.info("continue with --resume %s", self.output_dir / LAST)
+            raise
+
+    def _run(self) -> None:
         optimisation = self.options.optimisation
         epochs = optimisation.epochs
         if self.start_epoch >= epochs:
             logger.info("%s has completed all %d epochs", self.options.run.resume, epochs)
         batches = iter(self.loader)
+        if optimisation.validate_first and self.start_epoch == 0:
+            self._validate()
         for epoch in range(self.start_epoch, epochs):
             lr = learning_rate(
                 epoch,
@@ -162,9 +190,20 @@ class Trainer:
             record |= self._task_gap()
             improved: list[str] = []
             if self.validation and _is_due(epoch, optimisation.eval_interval, epochs):
-                record["val"], improved = self._validate()
+                record["val"], means = self._validate()
+                improved = self._keep_best(means)
+                self.best |= {task: means[task] for task in improved}
             self._save(epoch, improved)
             self.log.write(epoch, record)
+        self._conclude()
+
+    def _conclude(self) -> None:
+        """Say where the weights are, and how to use them."""
+        for task, score in sorted(self.best.items()):
+            logger.info("best %s: %.4g in %s", task, score, self.output_dir / BEST.format(task))
+        last = self.output_dir / LAST
+        logger.info("last weights: %s", last)
+        logger.info("own images:   python predict.py IMAGE --weights %s --output_dir out", last)
 
     def _train_epoch(self, batches: Any, epoch: int) -> dict[str, float]:
         optimisation = self.options.optimisation
@@ -204,8 +243,8 @@ class Trainer:
         logger.info("task_gap %.4f", gap)
         return {"task_gap": gap}
 
-    def _validate(self) -> tuple[dict[str, Any], list[str]]:
-        """Metrics per data set, and the tasks whose score has improved."""
+    def _validate(self) -> tuple[dict[str, Any], dict[str, float]]:
+        """Metrics per data set, and the mean score per task."""
         model = for_inference(self.model, self.amp_dtype or torch.float32)
         results: dict[str, Any] = {}
         scores: dict[str, list[float]] = {}
@@ -214,20 +253,25 @@ class Trainer:
             found, score = run_evaluation(
                 self.options, model, dataset, folder, self.device, self.amp_dtype
             )
-            logger.info("%s: %s", dataset.name, json.dumps(found))
+            logger.info("%-16s %s", dataset.name, headline(dataset.task, found))
             results[dataset.name] = found
             if score is not None:
                 scores.setdefault(dataset.task, []).append(score)
-        means = {task: sum(values) / len(values) for task, values in scores.items()}
+        return results, {task: sum(values) / len(values) for task, values in scores.items()}
+
+    def _keep_best(self, means: dict[str, float]) -> list[str]:
+        """The tasks whose score has improved."""
         improved = [t for t, mean in means.items() if mean > self.best.get(t, float("-inf"))]
-        self.best |= {task: means[task] for task in improved}
-        return results, improved
+        for task in improved:
+            before = f", before {self.best[task]:.4g}" if task in self.best else ""
+            logger.info("new best of %s: %.4g%s", task, means[task], before)
+        return improved
 
     def _save(self, epoch: int, improved: list[str]) -> None:
         rng = dist.all_gather_objects(dist.rng_state(self.device))
         if not dist.is_main_process():
             return
-        names = [LAST, *(f"checkpoint_best_{task}.pth" for task in improved)]
+        names = [LAST, *(BEST.format(task) for task in improved)]
         optimisation = self.options.optimisation
         if _is_due(epoch, optimisation.save_interval, optimisation.epochs):
             names.append(f"checkpoint_{epoch + 1:04d}.pth")
@@ -265,10 +309,11 @@ def evaluate_checkpoint(options: Options, device: torch.device, checkpoint: Chec
             "image_size": image_size,
             **found,
         }
-        logger.info("%s\n%s", dataset.name, json.dumps(record, indent=2))
+        logger.info("%-16s %s", dataset.name, headline(dataset.task, found))
         metrics[dataset.name] = record
         if dist.is_main_process():
             write_json(path, metrics)
+    logger.info("all figures: %s", path)
 
 
 def run_evaluation(

@@ -2,7 +2,14 @@
 
 # Importing an evaluator registers it.
 from eval import tampered_text_detection, text_removal, text_segmentation  # noqa: F401
-from eval.evaluator import EVALUATORS, EvaluationOptions, Evaluator, build_evaluator
+from eval.evaluator import EVALUATORS, EvaluationOptions, Evaluator, build_evaluator, headline
 from eval.pixel_classes import PixelClassEvaluator
 
-__all__ = ["EVALUATORS", "EvaluationOptions", "Evaluator", "PixelClassEvaluator", "build_evaluator"]
+__all__ = [
+    "EVALUATORS",
+    "EvaluationOptions",
+    "Evaluator",
+    "PixelClassEvaluator",
+    "build_evaluator",
+    "headline",
+]

@@ -72,6 +72,17 @@ class Evaluator(ABC):
 EVALUATORS: Registry[type[Evaluator]] = Registry("task")
 
 
+def headline(task: str, results: Results) -> str:
+    """The figures that summarise an evaluation on one line, such as `IoU 0.71  F 0.83`."""
+    cells = []
+    for title, keys in EVALUATORS[task].headline().items():
+        value: Any = results
+        for key in keys.split("/"):
+            value = value.get(key) if isinstance(value, dict) else None
+        cells.append(f"{title} {value:.4g}" if isinstance(value, float) else f"{title} none")
+    return "  ".join([*cells, f"({results['num_images']} images)"])
+
+
 def build_evaluator(
     task: str, dataset_name: str, output_dir: str | Path, options: EvaluationOptions = DEFAULTS
 ) -> Evaluator:

@@ -253,7 +253,7 @@ def test_two_processes_train_as_one_with_their_joint_batch(command, tmp_path):
 
 
 @pytest.mark.slow
-def test_validation_keeps_the_best_checkpoint_of_each_task(command, tmp_path, monkeypatch):
+def test_validation_keeps_the_best_checkpoint_of_each_task(command, tmp_path, monkeypatch, capsys):
     # Two data sets of one task count as their mean; None: images without labels.
     scores = {
         "SCUT-EnsText": [20.0, 10.0, 30.0],
@@ -283,6 +283,44 @@ def test_validation_keeps_the_best_checkpoint_of_each_task(command, tmp_path, mo
     last = torch.load(tmp_path / "checkpoint_last.pth", weights_only=True)
     assert last["epoch"] == 2
     assert last["best"] == dict(zip(OFFICIAL_TASKS, (20.0, 0.6, 0.1), strict=True))
+    lines = [line.partition(" ")[2] for line in capsys.readouterr().out.splitlines()]
+    assert [line for line in lines if line.startswith("new best of text_removal")] == [
+        "new best of text_removal: 15",
+        "new best of text_removal: 20, before 15",
+    ]
+    path = tmp_path / "checkpoint_best_tampered_text_detection.pth"
+    assert f"best tampered_text_detection: 0.6 in {path}" in lines[-5:]
+    last_path = tmp_path / "checkpoint_last.pth"
+    assert lines[-1].endswith(f"predict.py IMAGE --weights {last_path} --output_dir out")
+
+
+@pytest.mark.slow
+def test_starting_weights_are_validated_on_request(command, tmp_path, capsys):
+    options = [*TRAINING, "--epochs", "1", "--val_data_cfg_paths", EVAL[2]]
+    command(*options, "--validate_first", "true", "--output_dir", tmp_path)
+    lines = [line.partition(" ")[2] for line in capsys.readouterr().out.splitlines()]
+    validated = [index for index, line in enumerate(lines) if line.startswith("TextSeg   ")]
+    trained = [index for index, line in enumerate(lines) if line.startswith("epoch 0")]
+    assert len(validated) == 2
+    assert validated[0] < trained[0] < trained[-1] < validated[1]
+    assert len((tmp_path / "log.txt").read_text().splitlines()) == 1
+
+
+@pytest.mark.slow
+def test_an_interruption_names_the_checkpoint_to_go_on_with(command, tmp_path, monkeypatch, capsys):
+    train_one_epoch = trainer.train_one_epoch
+
+    def interrupted(model, criterion, batches, optimizer, scaler, log, **options):
+        if log.epoch == 1:
+            raise KeyboardInterrupt
+        return train_one_epoch(model, criterion, batches, optimizer, scaler, log, **options)
+
+    monkeypatch.setattr(trainer, "train_one_epoch", interrupted)
+    with pytest.raises(KeyboardInterrupt):
+        command(*TRAINING, "--epochs", "2", "--output_dir", tmp_path)
+    assert capsys.readouterr().out.endswith(
+        f"continue with --resume {tmp_path / 'checkpoint_last.pth'}\n"
+    )
 
 
 @pytest.mark.slow

@@ -23,14 +23,21 @@ def read_rgb(path: str | Path) -> Image.Image:
 
 
 def read_grey(path: str | Path) -> Image.Image:
-    """Read an image as 8-bit grey; equal channels keep their value. Raises like `read_rgb`."""
-    return _read(path, "L")
+    """Read an image as 8-bit grey; equal channels keep their value. Raises like `read_rgb`.
+
+    Raises ValueError also for an image of 0 and 1 only, which reads as black.
+    """
+    grey = _read(path, "L")
+    _, brightest = grey.getextrema()
+    if brightest == 1:
+        raise ValueError(f"{path}: has the values 0 and 1, expected 0 and 255: multiply by 255")
+    return grey
 
 
 def read_mask(path: str | Path) -> Image.Image:
     """Read a 1-bit mask, 255 background and 0 text in the file; raises like `read_rgb`."""
     # Official: this conversion dithers the grey seams of a JPEG mask.
-    return _read(path, "1")
+    return read_grey(path).convert("1")
 
 
 def _read(path: str | Path, mode: str) -> Image.Image:

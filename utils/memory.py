@@ -23,6 +23,15 @@ def peak_memory() -> float:
     return peak * (1 if sys.platform == "darwin" else 2**10)  # bytes there, KiB elsewhere
 
 
+def available_memory() -> float:
+    """Memory in bytes that new processes can use without swapping; infinite where unknown."""
+    info = Path("/proc/meminfo")
+    if not info.exists():
+        return float("inf")
+    lines = dict(line.split(":", 1) for line in info.read_text().splitlines())
+    return int(lines["MemAvailable"].split()[0]) * 2**10
+
+
 def keep_freed_memory() -> bool:
     """Make glibc keep freed memory for the next tensor instead of returning it to the system.
 

@@ -129,3 +129,16 @@ def test_contact_sheet_shows_every_image(tmp_path: Path) -> None:
 def test_contact_sheet_needs_full_rows(tmp_path: Path) -> None:
     with pytest.raises(ValueError, match="rows of 2 images"):
         contact_sheet([[np.zeros((4, 4), dtype=np.uint8)]], tmp_path / "a.png", ["input", "output"])
+
+
+@pytest.mark.parametrize("read", [read_grey, read_mask])
+def test_masks_of_0_and_1_are_refused(tmp_path, read):
+    values = np.zeros((4, 6), np.uint8)
+    values[1:3] = 1
+    write_png(tmp_path / "mask.png", values)
+    with pytest.raises(ValueError, match=r"mask.png: has the values 0 and 1, expected 0 and 255"):
+        read(tmp_path / "mask.png")
+    write_png(tmp_path / "mask.png", 255 * values)
+    np.testing.assert_array_equal(np.asarray(read(tmp_path / "mask.png")) > 0, values > 0)
+    write_png(tmp_path / "mask.png", 0 * values)  # without any text
+    assert not np.asarray(read(tmp_path / "mask.png")).any()
