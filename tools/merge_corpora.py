@@ -8,6 +8,8 @@ import shutil
 from collections.abc import Iterator
 from pathlib import Path
 
+from utils.cli import Parser, run
+
 SPLIT_FILE = "TextSegmentation/TextSeg/split.json"
 SAMPLE = re.compile(r"^(train|test)_(?=\d)")
 
@@ -38,14 +40,19 @@ def merge(corpora: list[Path], output_dir: Path) -> int:
     return len(splits["train"])
 
 
-def main() -> None:
-    """Merge, say how many."""
-    parser = argparse.ArgumentParser(description=__doc__)
+def build_parser() -> argparse.ArgumentParser:
+    """Options of the command."""
+    parser = Parser(description=__doc__)
     parser.add_argument("output_dir", type=Path, help="folder to write to; is replaced")
     parser.add_argument("corpora", type=Path, nargs="+", help="folders of `synthesize`")
-    args = parser.parse_args()
+    return parser
+
+
+def main() -> None:
+    """Merge, say how many."""
+    args = build_parser().parse_args()
     print(f"{args.output_dir}: {merge(args.corpora, args.output_dir)} training samples per task")
 
 
 if __name__ == "__main__":
-    main()
+    run(main)
