@@ -5,6 +5,7 @@ import struct
 import zlib
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
+from functools import cache
 from io import BytesIO
 from pathlib import Path
 from typing import Any
@@ -14,10 +15,14 @@ import numpy as np
 import tifffile
 from PIL import Image, ImageCms, TiffImagePlugin, UnidentifiedImageError
 
+from upocr.files import atomic_path
 from upocr.tiling import row_bands
-from utils.files import atomic_path
 
-SUFFIXES = (".jpg", ".jpeg", ".png", ".webp", ".tif", ".tiff", ".bmp", ".gif", ".ppm", ".pgm")
+HEIF = (".heic", ".heif")  # read by an extra
+SUFFIXES = (
+    *(".jpg", ".jpeg", ".png", ".webp", ".tif", ".tiff", ".bmp", ".gif", ".ppm", ".pgm"),
+    *(".avif", *HEIF),
+)
 SAME = {"JPEG": "jpg", "MPO": "jpg", "PNG": "png", "WEBP": "webp", "TIFF": "tif"}
 MAX_PIXELS = 200_000_000
 ORIENTATION = 0x0112  # EXIF tag
@@ -141,12 +146,16 @@ def read_pages(path: str | Path, max_pixels: int = MAX_PIXELS) -> Iterator[Pictu
     than `max_pixels` pixels.
     """
     path = Path(path)
+    if path.suffix.lower() in HEIF:
+        _reads_heif()
     try:
         with _without_pillow_limit(), Image.open(path) as image:
             yield from _pages(path, image, max_pixels)
     except FileNotFoundError:
         raise ValueError(f"{path}: no such file") from None
     except UnidentifiedImageError:
+        if path.suffix.lower() in HEIF and not _reads_heif():
+            raise ValueError(f'{path}: HEIC needs pip install "upocr[heif]"') from None
         reason = "not an image of a readable kind" if path.stat().st_size else "is empty"
         raise ValueError(f"{path}: {reason}") from None
     except PictureError:
@@ -155,6 +164,17 @@ def read_pages(path: str | Path, max_pixels: int = MAX_PIXELS) -> Iterator[Pictu
         text = str(getattr(error, "strerror", None) or error)
         reason = " ".join(text.split()) or type(error).__name__
         raise ValueError(f"{path}: cannot read this image ({reason})") from None
+
+
+@cache
+def _reads_heif() -> bool:
+    """Teach Pillow HEIC if the extra is installed; whether it is."""
+    try:
+        import pillow_heif  # noqa: PLC0415 - an extra
+    except ImportError:
+        return False
+    pillow_heif.register_heif_opener()
+    return True
 
 
 @contextlib.contextmanager

@@ -11,7 +11,7 @@ import torch
 from models import UPOCRNetwork
 from models.checkpoint import build_from_checkpoint, load_checkpoint
 from models.fast import for_inference
-from tasks import UNCALIBRATED, Verdict
+from upocr.tasks import UNCALIBRATED, Verdict
 from utils import dist
 
 DEFAULT_WEIGHTS = Path(__file__).resolve().parents[2] / "pretrained" / "upocr_nano.safetensors"
@@ -72,6 +72,11 @@ def load(
     if compile:
         network.compile()
     return TorchBackend(network, checkpoint.image_size, target, precision, checkpoint.verdict)
+
+
+def has_accelerator() -> bool:
+    """Whether this machine has a GPU that PyTorch supports."""
+    return dist.select_device("auto").type != "cpu"
 
 
 def find_weights(weights: str | Path | None) -> Path:
