@@ -118,7 +118,7 @@ class Trainer:
 
     def _restore(self, checkpoint: Checkpoint) -> None:
         """Continue after `checkpoint`; a file of bare weights starts at epoch 0."""
-        if "optimizer" not in checkpoint.training:
+        if "optimizer" not in checkpoint.training and dist.is_main_process():
             logger.warning("%s: weights only, no training state", checkpoint.path)
         try:
             self._restore_state(checkpoint.training)
@@ -147,6 +147,8 @@ class Trainer:
         epochs = optimisation.epochs
         if self.start_epoch >= epochs:
             logger.info("%s has completed all %d epochs", self.options.run.resume, epochs)
+            return
+        self._announce()
         batches = iter(self.loader)
         for epoch in range(self.start_epoch, epochs):
             lr = learning_rate(
@@ -165,6 +167,20 @@ class Trainer:
                 record["val"], improved = self._validate()
             self._save(epoch, improved)
             self.log.write(epoch, record)
+        logger.info("completed all %d epochs: %s", epochs, self.output_dir / LAST)
+
+    def _announce(self) -> None:
+        """Log what runs where, and how long to wait for the next line."""
+        optimisation, processes = self.options.optimisation, dist.world_size()
+        logger.info(
+            "training on %s in %d process%s: %d data sets, %d samples of %d x %d pixels per step",
+            *(self.device, processes, "es" if processes > 1 else ""),
+            len(self.loader.datasets),
+            len(self.loader.datasets) * optimisation.batch_size * processes,
+            *(self.image_size, self.image_size),
+        )
+        steps = min(self.options.run.print_freq, optimisation.iter_per_epoch)
+        logger.info("%d steps per epoch, a line every %d", optimisation.iter_per_epoch, steps)
 
     def _train_epoch(self, batches: Any, epoch: int) -> dict[str, float]:
         optimisation = self.options.optimisation
@@ -265,10 +281,16 @@ def evaluate_checkpoint(options: Options, device: torch.device, checkpoint: Chec
             "image_size": image_size,
             **found,
         }
-        logger.info("%s\n%s", dataset.name, json.dumps(record, indent=2))
+        logger.info("%s\n%s", dataset.name, _readable(record))
         metrics[dataset.name] = record
         if dist.is_main_process():
             write_json(path, metrics)
+
+
+def _readable(record: dict[str, Any]) -> str:
+    """Indented JSON with five significant digits."""
+    rounded = json.loads(json.dumps(record), parse_float=lambda text: float(f"{float(text):.5g}"))
+    return json.dumps(rounded, indent=2)
 
 
 def run_evaluation(
