@@ -13,7 +13,7 @@ from upocr.inputs import collect_inputs
 from upocr.job import Job
 from upocr.picture import MAX_PIXELS
 from upocr.predictor import MODES
-from upocr.records import Records
+from upocr.records import RESULTS_FILE, Records
 from upocr.results import MIN_AREA
 from utils.cli import HelpFormatter, Parser, parse_bool, positive_int, run
 
@@ -119,6 +119,8 @@ def main(arguments: list[str] | None = None) -> int:
     errors = build_job(args, records).run(inputs)
     for error in errors:
         print(f"error: {error}", file=sys.stderr)
+    done = f"{len(inputs) - len(errors)} of {len(inputs)} images done"
+    print(f"{done}, listed in {args.output_dir / RESULTS_FILE}")
     return 1 if errors else 0
 
 
