@@ -15,7 +15,7 @@ from upocr.picture import MAX_PIXELS
 from upocr.predictor import MODES
 from upocr.records import RESULTS_FILE, Records
 from upocr.results import MIN_AREA
-from utils.cli import HelpFormatter, Parser, parse_bool, positive_int, run
+from utils.cli import BOOL, HelpFormatter, Parser, positive_int, run
 
 # What results depend on: a file done with other settings is not finished.
 SETTINGS = (
@@ -30,8 +30,8 @@ def build_parser() -> argparse.ArgumentParser:
     add = parser.add_argument_group("files").add_argument
     add("images", nargs="+", help="files, folders, patterns; - reads names from standard input")
     add("--output_dir", required=True, type=Path, help="folder of the results")
-    add("--recursive", type=parse_bool, default=False, help="include the folders below a folder")
-    add("--overwrite", type=parse_bool, default=True, help="false skips finished images")
+    add("--recursive", **BOOL, default=False, help="include the folders below a folder")
+    add("--overwrite", **BOOL, default=True, help="false skips finished images")
     formats, lossy = ("png", "jpg", "webp", "same"), "jpg changes untouched pixels slightly"
     add("--format", choices=formats, default="png", help=f"of pictures without text; {lossy}")
     add("--max_pixels", type=positive_int, default=MAX_PIXELS, help="larger images are refused")
@@ -47,10 +47,10 @@ def build_parser() -> argparse.ArgumentParser:
     add("--composite", choices=COMPOSITES, help=f"erase {segmented} or {different}")
     by = "component: words and strokes, on which the tasks must agree; pixel: as classified"
     add("--decision", choices=DECISIONS, default=COMPONENT, help=by)
-    reach = "pixels that text removal reaches around text"
+    reach = "pixels around text that text removal replaces, and one more for the soft edge"
     add("--dilation", type=int, default=DILATION, help=reach)
     add("--threshold", type=float, help="of text pixels, 0-1; by default that of the task")
-    add("--cutout", type=parse_bool, default=False, help="also write text on transparent ground")
+    add("--cutout", **BOOL, default=False, help="also write text on a transparent background")
     add("--min_area", type=int, default=MIN_AREA, help="pixels of the smallest tampering region")
 
     add = parser.add_argument_group("model and machine").add_argument
@@ -58,7 +58,7 @@ def build_parser() -> argparse.ArgumentParser:
     add("--device", default="auto", help="auto (CUDA, then MPS, then CPU), cpu, cuda, cuda:N, mps")
     dtypes = ("auto", "float32", "bfloat16", "float16")
     add("--dtype", choices=dtypes, default="auto", help="auto: float16 on CUDA, else float32")
-    add("--compile", type=parse_bool, default=False, help="slower start, then faster windows")
+    add("--compile", **BOOL, default=False, help="slower start, then faster windows")
     add("--batch_size", type=positive_int, default=4, help="windows per step")
     add("--num_threads", type=int, default=0, help="of the CPU; 0 for PyTorch's choice")
     return parser
