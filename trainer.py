@@ -167,20 +167,17 @@ class Trainer:
                 record["val"], improved = self._validate()
             self._save(epoch, improved)
             self.log.write(epoch, record)
-        logger.info("completed all %d epochs: %s", epochs, self.output_dir / LAST)
+        logger.info("training is complete: %s", self.output_dir / LAST)
 
     def _announce(self) -> None:
         """Log what runs where, and how long to wait for the next line."""
         optimisation, processes = self.options.optimisation, dist.world_size()
-        logger.info(
-            "training on %s in %d process%s: %d data sets, %d samples of %d x %d pixels per step",
-            *(self.device, processes, "es" if processes > 1 else ""),
-            len(self.loader.datasets),
-            len(self.loader.datasets) * optimisation.batch_size * processes,
-            *(self.image_size, self.image_size),
-        )
-        steps = min(self.options.run.print_freq, optimisation.iter_per_epoch)
-        logger.info("%d steps per epoch, a line every %d", optimisation.iter_per_epoch, steps)
+        samples = len(self.loader.datasets) * optimisation.batch_size * processes
+        logger.info("training on %s, processes: %d", self.device, processes)
+        logger.info("samples per step: %d, %d x %d pixels", samples, *[self.image_size] * 2)
+        steps = optimisation.iter_per_epoch
+        lines = min(self.options.run.print_freq, steps)
+        logger.info("steps per epoch: %d, steps per log line: %d", steps, lines)
 
     def _train_epoch(self, batches: Any, epoch: int) -> dict[str, float]:
         optimisation = self.options.optimisation
