@@ -13,6 +13,7 @@ help:  ## list the targets
 
 $(READY): requirements.txt requirements-dev.txt
 	$(PYTHON) -m venv $(VENV)
+	@echo "Installing PyTorch and the other requirements in $(VENV), which takes a few minutes ..."
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check -r requirements-dev.txt
 	@touch $@
 

@@ -10,7 +10,7 @@ from torch import Tensor, nn
 from tqdm import tqdm
 
 from utils.batch import Batch, to_unit
-from utils.dist import all_reduce_sum, autocast, is_main_process
+from utils.dist import all_reduce_sum, autocast, is_main_process, world_size
 from utils.logger import StepLog
 
 logger = logging.getLogger(__name__)
@@ -87,14 +87,18 @@ def evaluate(
             another number.
     """
     seen = torch.zeros((), dtype=torch.int64, device=device)
-    for batch in tqdm(batches, disable=None if is_main_process() else True, desc="evaluate"):
-        samples = batch["samples"]
-        with autocast(device, amp_dtype):
-            outputs = model(to_unit(batch["images"], device), [s["task"] for s in samples])[-1]
-        outputs = outputs.float()
-        check_outputs(outputs, samples)
-        evaluator.update(outputs.clamp(0, 1), samples)
-        seen += len(samples)
+    share = -(-num_images // world_size())  # of the main process, the only one that shows it
+    hidden = None if is_main_process() else True  # None: unless the output is a terminal
+    with tqdm(total=share, desc="evaluate", unit="image", disable=hidden) as bar:
+        for batch in batches:
+            samples = batch["samples"]
+            with autocast(device, amp_dtype):
+                outputs = model(to_unit(batch["images"], device), [s["task"] for s in samples])[-1]
+            outputs = outputs.float()
+            check_outputs(outputs, samples)
+            evaluator.update(outputs.clamp(0, 1), samples)
+            seen += len(samples)
+            bar.update(len(samples))
     total = int(all_reduce_sum(seen).item())
     if total != num_images and is_main_process():
         logger.warning("evaluated %d images of a data set of %d", total, num_images)

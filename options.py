@@ -13,7 +13,7 @@ import yaml
 
 from models import VARIANTS
 from models.upocr import STRIDE
-from utils.cli import Parser, parse_bool
+from utils.cli import BOOL, Parser
 from utils.dist import AMP_DTYPES
 
 MAX_SEED = 2**32 - 1
@@ -227,7 +227,7 @@ def _add_argument(group: Any, each: dataclasses.Field, hint: Any) -> None:
     if typing.get_origin(hint) is tuple:
         options = {"nargs": "+", "type": typing.get_args(hint)[0], **options}
     elif hint is bool:
-        options = {"type": parse_bool, "metavar": "true|false", **options}
+        options = {**BOOL, **options}
     elif "type" not in options:
         options["type"] = hint
     if each.default not in (None, "", (), dataclasses.MISSING):

@@ -136,7 +136,7 @@ class Trainer:
 
     def _restore(self, checkpoint: Checkpoint) -> None:
         """Continue after `checkpoint`; a file of bare weights starts at epoch 0."""
-        if "optimizer" not in checkpoint.training:
+        if "optimizer" not in checkpoint.training and dist.is_main_process():
             logger.warning("%s: weights only, no training state", checkpoint.path)
         try:
             self._restore_state(checkpoint.training)
@@ -172,7 +172,9 @@ class Trainer:
         optimisation = self.options.optimisation
         epochs = optimisation.epochs
         if self.start_epoch >= epochs:
-            logger.info("%s has completed all %d epochs", self.options.run.resume, epochs)
+            message = "%s has completed all %d epochs; --epochs adds more"
+            logger.info(message, self.options.run.resume, epochs)
+            return
         batches = iter(self.loader)
         if optimisation.validate_first and self.start_epoch == 0:
             self._validate()

@@ -25,7 +25,7 @@ from models import VARIANTS, build_upocr
 from models.fast import INFERENCE_SWAPS, for_inference
 from models.swin import SwinStage
 from tasks import OFFICIAL_TASKS
-from utils.cli import Parser, parse_bool, positive_int, run
+from utils.cli import BOOL, Parser, positive_int, run
 
 # Name of a kind of network -> its swaps; None: the plain model.
 KINDS: dict[str, tuple[str, ...] | None] = {
@@ -153,7 +153,7 @@ def build_parser() -> Parser:
     add = parser.add_argument
     add("--variant", choices=sorted(VARIANTS), default="upocr")
     add("--side", type=positive_int, default=512, help="side of the image in pixels")
-    add("--compile", type=parse_bool, default=False, help="include torch.compile")
+    add("--compile", **BOOL, default=False, help="include torch.compile")
     add("--repeats", type=positive_int, default=7, help="timed calls per row")
     add("--num_threads", type=positive_int, default=torch.get_num_threads())
     add("--json", type=Path, help="write the figures to this file")

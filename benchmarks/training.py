@@ -23,7 +23,7 @@ from models import VARIANTS, build_criterion, build_upocr, build_vgg16
 from models.fast import checkpoint_blocks, for_training
 from tasks import OFFICIAL_TASKS
 from utils.batch import Batch
-from utils.cli import Parser, parse_bool, positive_int, run
+from utils.cli import BOOL, Parser, positive_int, run
 from utils.logger import StepLog
 from utils.memory import keep_freed_memory
 from utils.optim import build_optimizer
@@ -166,7 +166,7 @@ def build_parser() -> Parser:
     add("--batch_size", type=positive_int, default=1, help="samples per task")
     add("--dtypes", nargs="+", choices=list(DTYPES), default=list(DTYPES))
     add("--vgg16_weights", default="random", help="imagenet, random, none or a file")
-    add("--compile", type=parse_bool, default=False, help="include torch.compile")
+    add("--compile", **BOOL, default=False, help="include torch.compile")
     add("--repeats", type=positive_int, default=3, help="turns, each in a new process")
     add("--steps", type=positive_int, default=1, help="timed steps per turn, after two others")
     add("--num_threads", type=positive_int, default=torch.get_num_threads())

@@ -9,6 +9,7 @@ from torch import Tensor, nn
 from torchvision.models import VGG16_Weights
 from torchvision.models.vgg import make_layers
 
+from utils.dist import is_main_process
 from utils.weights import read_file, state_dict_of
 
 logger = logging.getLogger(__name__)
@@ -51,19 +52,25 @@ def build_vgg16(weights: str = "imagenet") -> VGG16Features | None:
     keys. Raises ValueError if the weights cannot be obtained or do not fit.
     """
     if weights == "random":
-        logger.warning(
+        _warn_once(
             "VGG16 has random weights: the perceptual and style losses are not those of the paper"
         )
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(0)  # the same in every process and after a resume
             return VGG16Features()
     if weights == "none":
-        logger.warning("no VGG16: text removal trains without perceptual and style loss")
+        _warn_once("no VGG16: text removal trains without perceptual and style loss")
         return None
     if weights == "imagenet":
         return vgg16_from_state(_imagenet_state(), "torchvision's VGG16")
     path = Path(weights)
     return vgg16_from_state(state_dict_of(read_file(path), path), weights)
+
+
+def _warn_once(message: str) -> None:
+    """Warn in the main process only: the message is the same in all of them."""
+    if is_main_process():
+        logger.warning(message)
 
 
 def vgg16_from_state(state: dict[str, Tensor], source: str) -> VGG16Features:

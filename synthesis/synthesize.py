@@ -17,7 +17,7 @@ from synthesis.samples import SampleSource
 from synthesis.scene.scans import split_scans
 from synthesis.text.fonts import FontBook, load_faces
 from synthesis.writer import DatasetWriter
-from utils.cli import Parser, parse_bool, run
+from utils.cli import BOOL, Parser, run
 
 MIN_SIZE = 128  # pixels; the largest words would not fit into less
 PREVIEW, PREVIEW_SAMPLES = "preview.png", 8
@@ -44,7 +44,7 @@ def build_parser() -> argparse.ArgumentParser:
     add("--seed", type=int, default=0, help="the same seed gives the same bytes")
     add("--workers", type=int, default=os.cpu_count() or 1,
         help="processes besides this one, which works alone with 0")  # fmt: skip
-    add("--avoid_text", type=parse_bool, default=True, metavar="BOOL",
+    add("--avoid_text", **BOOL, default=True,
         help="avoid crops of photographs that seem to contain text")  # fmt: skip
     share: dict[str, Any] = {"type": float, "metavar": "SHARE", "default": 0.0}
     add("--text_free", **share | {"default": SampleSource.text_free},
@@ -65,7 +65,7 @@ def build_parser() -> argparse.ArgumentParser:
         help="file names of scans for the test split, which otherwise shows none")  # fmt: skip
     add("--preview", action="store_true",
         help=f"write {PREVIEW} with the labels of {PREVIEW_SAMPLES} samples")  # fmt: skip
-    add("--overwrite", type=parse_bool, default=False, metavar="BOOL",
+    add("--overwrite", **BOOL, default=False,
         help="replace a synthetic data set in the folder")  # fmt: skip
     return parser
 

@@ -86,9 +86,12 @@ def test_one_bad_file_does_not_stop_the_others(weights, folder, tmp_path, capsys
     failed = {Path(record["input"]).name for record in records if "error" in record}
     assert failed == {"aa.png", "ab.png", "ac.png", "none.png"}
     assert (tmp_path / "out" / "b.removed.png").exists()
-    lines = [line for line in capsys.readouterr().err.splitlines() if line.startswith("error:")]
+    printed = capsys.readouterr()
+    lines = [line for line in printed.err.splitlines() if line.startswith("error:")]
     assert len(lines) == 4
     assert all(any(name in line for name in failed) for line in lines)
+    results = tmp_path / "out" / "results.json"
+    assert printed.out == f"{len(records) - 4} of {len(records)} images done, listed in {results}\n"
 
 
 def test_overwrite_false_skips_what_is_done(weights, folder, tmp_path):

@@ -35,7 +35,7 @@ def draw_sheet(dataset: TextDataset, output_dir: Path, num_images: int) -> Path:
     chosen = np.linspace(0, len(dataset) - 1, min(num_images, len(dataset))).round().astype(int)
     rows = [draw_row(dataset, int(index), output_dir / dataset.name) for index in chosen]
     path = output_dir / f"{dataset.name}_sheet.png"
-    contact_sheet(rows, path, ("input", TASKS[dataset.task].title, "target"))
+    contact_sheet(rows, path, ("Input", TASKS[dataset.task].title, "Target"))
     return path
 
 

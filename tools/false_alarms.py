@@ -61,9 +61,11 @@ def main() -> None:
     """Print a line per image, and the total."""
     args = build_parser().parse_args()
     found = shares(args.photo_dir)
-    for name, share in (found["pictures"] | {"total": found["total"]}).items():
+    lines = found["pictures"] | {"total": found["total"]}
+    width = max(map(len, lines))
+    for name, share in lines.items():
         print(
-            f"{name:<32}  text {share['text']:7.3%} of the image  "
+            f"{name:<{width}}  text {share['text']:7.3%} of the image  "
             f"tampered {share['tampered']:7.2%} of the text"
         )
     if args.json:

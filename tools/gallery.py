@@ -21,7 +21,16 @@ from utils.image import contact_sheet, read_rgb
 PHOTOS = "photos.png"
 CELL = 384  # pixels
 OVERLAY = "_overlay."  # in the name of one file per task
+SHEET = "_sheet"  # end of the names of contact sheets
 TITLE = "UPOCR: one network for all tasks"
+PHOTO_LEGEND = (
+    "What predict.py makes of them. Green: text detected as genuine; blue: as tampered; orange: "
+    "segmented text."
+)
+EVAL_LEGEND = (
+    "The output of the network alone, as main.py --eval true scores it. Detection: red background, "
+    "green genuine text, blue tampered text. Segmentation: white text, black background."
+)
 STYLE = """
 body { font: 16px/1.5 system-ui, sans-serif; margin: 2rem auto; max-width: 110rem; padding: 0 1rem }
 table { border-collapse: collapse } td, th { padding: .2rem .8rem; border-bottom: 1px solid #ccc }
@@ -103,14 +112,24 @@ def page_of(parts: list[str]) -> str:
 
 def _table(rows: list[list[str]]) -> str:
     lines = ["".join(f"<td>{html.escape(cell)}</td>" for cell in row) for row in rows]
-    head = "<th>data set</th><th>images</th>"
+    figures = max(map(len, rows), default=3) - 2
+    head = f'<th>data set</th><th>images</th><th colspan="{figures}">figures</th>'
     return f"<table><tr>{head}</tr>" + "".join(f"<tr>{line}</tr>" for line in lines) + "</table>"
 
 
-def _picture(path: Path, page: Path) -> str:
+def _picture(path: Path, page: Path, name: str) -> str:
     link = html.escape(Path(os.path.relpath(path, page.parent)).as_posix())
-    name = html.escape(path.stem)
-    return f'<h3>{name}</h3><img src="{link}" alt="{name}">'
+    return f'<img src="{link}" alt="{html.escape(name)}">'
+
+
+def _sheets(folder: Path, names: list[str], page: Path) -> list[str]:
+    """A heading and a contact sheet for each of the data sets `names` that has one."""
+    paths = {name: folder / f"{name}{SHEET}.png" for name in names}
+    return [
+        f"<h3>{html.escape(name)}</h3>{_picture(path, page, name)}"
+        for name, path in paths.items()
+        if path.exists()
+    ]
 
 
 def main() -> None:
@@ -123,13 +142,13 @@ def main() -> None:
         sheet = args.output.parent / PHOTOS
         titles, pictures = photo_table(args.photo_dir)
         contact_sheet(pictures, sheet, titles, CELL)
-        parts += ["<h2>Photographs</h2>", _picture(sheet, args.output)]
+        parts += ["<h2>Photographs</h2>", f"<p>{PHOTO_LEGEND}</p>"]
+        parts += [_picture(sheet, args.output, "photographs and results")]
     if args.eval_dir:
         rows = figure_rows(read_metrics(args.eval_dir / METRICS))
         print("\n".join("  ".join(row) for row in rows))
-        sheets = sorted(args.eval_dir.glob("*_sheet.png"))
-        parts += ["<h2>Evaluation</h2>", _table(rows)]
-        parts += [_picture(path, args.output) for path in sheets]
+        parts += ["<h2>Evaluation</h2>", f"<p>{EVAL_LEGEND}</p>", _table(rows)]
+        parts += _sheets(args.eval_dir, [row[0] for row in rows], args.output)
     with atomic_path(args.output) as temporary:
         temporary.write_text(page_of(parts), encoding="utf-8")
     print(f"gallery: {args.output}")

@@ -3,7 +3,7 @@
 import argparse
 import sys
 from collections.abc import Callable
-from typing import NoReturn
+from typing import Any, NoReturn
 
 TRUE, FALSE = ("true", "yes", "1"), ("false", "no", "0")
 
@@ -27,6 +27,9 @@ def parse_bool(text: str) -> bool:
     if text.lower() in TRUE + FALSE:
         return text.lower() in TRUE
     raise argparse.ArgumentTypeError(f"{text!r} is not one of {', '.join(TRUE + FALSE)}")
+
+
+BOOL: dict[str, Any] = {"type": parse_bool, "metavar": "true|false"}  # of `add_argument`
 
 
 def positive_int(text: str) -> int:

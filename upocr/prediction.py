@@ -6,14 +6,14 @@ import sys
 from pathlib import Path
 
 from upocr.backends.choice import AUTO, BACKENDS
-from upocr.cli import HelpFormatter, Parser, parse_bool, positive_int
+from upocr.cli import BOOL, HelpFormatter, Parser, positive_int
 from upocr.composite import COMPOSITES, DIFFERENCE, DILATION, parse_region
 from upocr.decisions import COMPONENT, DECISIONS
 from upocr.inputs import collect_inputs
 from upocr.job import Job
 from upocr.picture import MAX_PIXELS
 from upocr.predictor import MODES, UPOCR
-from upocr.records import Records
+from upocr.records import RESULTS_FILE, Records
 from upocr.results import MIN_AREA
 from upocr.tasks import TASKS, load_module
 
@@ -36,8 +36,8 @@ def add_arguments(parser: argparse.ArgumentParser, task: str | None = None) -> N
     add = parser.add_argument_group("files").add_argument
     add("images", nargs="+", help="files, folders, patterns; - reads names from standard input")
     add("--output_dir", default=Path("out"), type=Path, help="folder of the results")
-    add("--recursive", type=parse_bool, default=False, help="include the folders below a folder")
-    add("--overwrite", type=parse_bool, default=True, help="false skips finished images")
+    add("--recursive", **BOOL, default=False, help="include the folders below a folder")
+    add("--overwrite", **BOOL, default=True, help="false skips finished images")
     formats, lossy = ("png", "jpg", "webp", "same"), "jpg changes untouched pixels slightly"
     add("--format", choices=formats, default="png", help=f"of pictures without text; {lossy}")
     add("--max_pixels", type=positive_int, default=MAX_PIXELS, help="larger images are refused")
@@ -56,10 +56,10 @@ def add_arguments(parser: argparse.ArgumentParser, task: str | None = None) -> N
     add("--composite", choices=COMPOSITES, help=f"erase {segmented} or {different}")
     by = "component: words and strokes, on which the tasks must agree; pixel: as classified"
     add("--decision", choices=DECISIONS, default=COMPONENT, help=by)
-    reach = "pixels that text removal reaches around text"
+    reach = "pixels around text that text removal replaces, and one more for the soft edge"
     add("--dilation", type=int, default=DILATION, help=reach)
     add("--threshold", type=float, help="of text pixels, 0-1; by default that of the task")
-    add("--cutout", type=parse_bool, default=False, help="also write text on transparent ground")
+    add("--cutout", **BOOL, default=False, help="also write text on a transparent background")
     add("--min_area", type=int, default=MIN_AREA, help="pixels of the smallest tampering region")
     add_model_arguments(parser)
 
@@ -73,7 +73,7 @@ def add_model_arguments(parser: argparse.ArgumentParser) -> None:
     add("--device", default="auto", help="auto (CUDA, then MPS, then CPU), cpu, cuda, cuda:N, mps")
     dtypes = ("auto", "float32", "bfloat16", "float16")
     add("--dtype", choices=dtypes, default="auto", help="auto: float16 on CUDA, else float32")
-    add("--compile", type=parse_bool, default=False, help="slower start, then faster windows")
+    add("--compile", **BOOL, default=False, help="slower start, then faster windows")
     add("--batch_size", type=positive_int, default=4, help="windows per step")
     add("--num_threads", type=int, default=0, help="of the CPU; 0 for the back end's choice")
 
@@ -143,4 +143,6 @@ def predict(args: argparse.Namespace) -> int:
     errors = build_job(args, records).run(inputs)
     for error in errors:
         print(f"error: {error}", file=sys.stderr)
+    done = f"{len(inputs) - len(errors)} of {len(inputs)} images done"
+    print(f"{done}, listed in {args.output_dir / RESULTS_FILE}")
     return 1 if errors else 0

@@ -13,7 +13,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
 from datasets.files import Folder, match_folders
 from eval.text_removal.fid import frechet_inception_distance
 from eval.text_removal.scores import PAPER, PROTOCOL, STRICT, PairScore, average_scores, score_pair
-from utils.cli import Parser, parse_bool, run
+from utils.cli import BOOL, Parser, run
 from utils.files import write_json
 from utils.image import SUFFIXES
 
@@ -56,7 +56,7 @@ def build_parser() -> argparse.ArgumentParser:
     add("--target_ending", default="",
         help="score only outputs named NAME + this, as .removed of predict.py")  # fmt: skip
     add("--json", type=Path, help="also write the results to this file")
-    add("--fid", type=parse_bool, default=False, help="true: add the Fréchet Inception distance")
+    add("--fid", **BOOL, default=False, help="true: add the Fréchet Inception distance")
     add("--num_workers", type=int, default=min(8, os.cpu_count() or 1),
         help="processes that share the images; 0: score in this one")  # fmt: skip
     return parser

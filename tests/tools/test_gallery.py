@@ -115,7 +115,8 @@ def test_page(monkeypatch, capsys, tmp_path, photos, evaluation):
     assert call(monkeypatch, *options) == 0
     text = page.read_text()
     assert 'src="photos.png"' in text
-    assert 'src="../eval/letters_sheet.png"' in text
+    assert '<h3>letters</h3><img src="../eval/letters_sheet.png"' in text
+    assert gallery.PHOTO_LEGEND in text
     assert "erased &lt;b&gt;" in text
     assert (page.parent / "photos.png").is_file()
     lines = capsys.readouterr().out.splitlines()
