@@ -3,7 +3,7 @@
 import cv2
 import numpy as np
 
-from tasks import Verdict
+from upocr.tasks import Verdict
 
 PIXEL, COMPONENT = "pixel", "component"
 DECISIONS = (COMPONENT, PIXEL)

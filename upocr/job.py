@@ -7,12 +7,12 @@ from typing import Any
 
 from tqdm import tqdm
 
-from tasks import TEXT_REMOVAL
 from upocr.inputs import Input
 from upocr.picture import Picture, read_pages, write_pictures
 from upocr.predictor import UPOCR
 from upocr.records import Record, Records, record_files
 from upocr.results import Result, TextRemoval
+from upocr.tasks import TEXT_REMOVAL
 
 
 @dataclass

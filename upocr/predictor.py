@@ -8,7 +8,6 @@ from typing import cast
 import numpy as np
 from PIL import Image
 
-from tasks import TAMPERED_TEXT_DETECTION, TASKS, TEXT_REMOVAL, TEXT_SEGMENTATION
 from upocr.backends import Backend
 from upocr.composite import COMPOSITES, DILATION, RegionLike, region_mask
 from upocr.decisions import COMPONENT, DECISIONS
@@ -24,6 +23,7 @@ from upocr.results import (
     TextSegmentation,
 )
 from upocr.scales import half_sizes, multiscale
+from upocr.tasks import TAMPERED_TEXT_DETECTION, TASKS, TEXT_REMOVAL, TEXT_SEGMENTATION
 from upocr.tiling import (
     STRIDE,
     Bands,

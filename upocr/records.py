@@ -3,7 +3,7 @@
 from pathlib import Path
 from typing import Any
 
-from utils.files import read_json, write_json
+from upocr.files import read_json, write_json
 
 RESULTS_FILE = "results.json"
 

@@ -10,7 +10,13 @@ from typing import Any, cast
 import cv2
 import numpy as np
 
-from tasks import (
+from upocr.composite import blend, change_mask, difference
+from upocr.decisions import COMPONENT, confirmed_text, judge_words
+from upocr.files import write_json
+from upocr.picture import Picture, output_suffix, write_pictures
+from upocr.regions import Region, find_regions
+from upocr.registry import Registry
+from upocr.tasks import (
     ERASED,
     TAMPERED_TEXT_DETECTION,
     TEXT_REMOVAL,
@@ -19,12 +25,6 @@ from tasks import (
     Task,
     Verdict,
 )
-from upocr.composite import blend, change_mask, difference
-from upocr.decisions import COMPONENT, confirmed_text, judge_words
-from upocr.picture import Picture, output_suffix, write_pictures
-from upocr.regions import Region, find_regions
-from utils.files import write_json
-from utils.registry import Registry
 
 OVERLAY_SIDE = 1600  # longest side of an overlay in pixels: for looking, not for measuring
 MIN_AREA = 16  # pixels of the smallest region that is listed

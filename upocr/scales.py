@@ -6,7 +6,7 @@ from dataclasses import dataclass
 import cv2
 import numpy as np
 
-from tasks import TASKS, TEXT_SEGMENTATION
+from upocr.tasks import TASKS, TEXT_SEGMENTATION
 from upocr.tiling import Bands, enlarge_rows
 
 LARGE = 40  # text above this height in pixels, or half a window, is taken from a smaller scale

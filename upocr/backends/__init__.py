@@ -5,7 +5,7 @@ from typing import Protocol
 
 import numpy as np
 
-from tasks import Verdict
+from upocr.tasks import Verdict
 
 
 class Backend(Protocol):

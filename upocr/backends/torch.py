@@ -11,7 +11,7 @@ import torch
 from models import UPOCRNetwork
 from models.checkpoint import build_from_checkpoint, load_checkpoint
 from models.fast import for_inference
-from tasks import UNCALIBRATED, Verdict
+from upocr.tasks import UNCALIBRATED, Verdict
 from utils import dist
 
 DEFAULT_WEIGHTS = Path(__file__).resolve().parents[2] / "pretrained" / "upocr_nano.safetensors"

@@ -2,7 +2,7 @@
 
 import pytest
 
-from utils.registry import Registry
+from upocr.registry import Registry
 
 
 @pytest.fixture

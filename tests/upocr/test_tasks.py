@@ -6,8 +6,8 @@ import sys
 import numpy as np
 import pytest
 
-import tasks
-from tasks import OFFICIAL_TASKS, TAMPERED_TEXT_DETECTION, TASKS, TEXT_SEGMENTATION
+from upocr import tasks
+from upocr.tasks import OFFICIAL_TASKS, TAMPERED_TEXT_DETECTION, TASKS, TEXT_SEGMENTATION
 
 
 def test_official_order():
@@ -47,6 +47,6 @@ def test_a_missing_module_is_one_line():
         tasks.load_module("no_such_module")
 
 
-def test_tasks_need_no_torch():
-    program = "import sys, tasks; sys.exit('torch' in sys.modules)"
+def test_tasks_need_neither_torch_nor_opencv():
+    program = "import sys, upocr.tasks; sys.exit('torch' in sys.modules or 'cv2' in sys.modules)"
     assert subprocess.run([sys.executable, "-c", program], check=False).returncode == 0

@@ -4,7 +4,7 @@ import json
 
 import pytest
 
-from utils.files import atomic_path, write_json
+from upocr.files import atomic_path, write_json
 
 
 def test_an_interrupted_write_leaves_the_old_file_and_nothing_else(tmp_path):
