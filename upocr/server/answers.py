@@ -5,6 +5,7 @@ import json
 import zipfile
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, replace
+from functools import partial
 from io import BytesIO
 from typing import Any
 from urllib.parse import quote
@@ -66,14 +67,12 @@ def encoders(
     """
     found: dict[str, Callable[[], bytes]] = {"source.png": lambda: encode_picture(source, "png")}
     segmentation = results.get("text_segmentation")
+    probability = segmentation.probability if isinstance(segmentation, TextSegmentation) else None
     for result in results.values():
         if isinstance(result, TextRemoval):
             suffixes = {*REMOVED_SUFFIXES, output_suffix(source, format)}
             found |= _of_removal(result, sorted(suffixes))
-            probability = (
-                segmentation.probability if isinstance(segmentation, TextSegmentation) else None
-            )
-            found["painted.png"] = lambda: _painted(result, probability, dilation)
+            found["painted.png"] = partial(_painted, result, probability, dilation)
         elif isinstance(result, TextSegmentation):
             found |= _of_segmentation(result)
         elif isinstance(result, TamperingDetection):
@@ -82,10 +81,7 @@ def encoders(
 
 
 def _of_removal(result: TextRemoval, suffixes: Iterable[str]) -> Encoders:
-    def encoder(suffix: str) -> Callable[[], bytes]:
-        return lambda: encode_picture(result.picture, suffix)
-
-    pictures = {f"removed.{suffix}": encoder(suffix) for suffix in suffixes}
+    pictures = {f"removed.{each}": partial(encode_picture, result.picture, each) for each in suffixes}
     return pictures | {"change.png": lambda: _png(result.mask)}
 
 
