@@ -81,7 +81,9 @@ def encoders(
 
 
 def _of_removal(result: TextRemoval, suffixes: Iterable[str]) -> Encoders:
-    pictures = {f"removed.{each}": partial(encode_picture, result.picture, each) for each in suffixes}
+    pictures = {
+        f"removed.{each}": partial(encode_picture, result.picture, each) for each in suffixes
+    }
     return pictures | {"change.png": lambda: _png(result.mask)}
 
 
@@ -90,7 +92,9 @@ def _painted(result: TextRemoval, probability: np.ndarray | None, dilation: int)
     rgb = result.painted
     if probability is not None:
         likely = np.where(probability >= 255 * LEAST_PROBABILITY, np.uint8(255), np.uint8(0))
-        rgb = np.where(change_mask(likely, None, dilation)[:, :, None] > 0, rgb, 0).astype(rgb.dtype)
+        rgb = np.where(change_mask(likely, None, dilation)[:, :, None] > 0, rgb, 0).astype(
+            rgb.dtype
+        )
     values = from_rgb(result.source, rgb)
     return encode_picture(replace(result.source, values=values, alpha=None, bilevel=False), "png")
 

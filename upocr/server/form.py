@@ -92,7 +92,11 @@ async def read_form(request: Request, limits: Limits) -> Form:
 async def _parse(request: Request, max_bytes: int) -> FormData:
     stream = _bounded(request, max_bytes)
     parser = MemoryParser(
-        Headers(raw=request.headers.raw), stream, max_files=2, max_fields=20, max_part_size=MAX_FIELD
+        Headers(raw=request.headers.raw),
+        stream,
+        max_files=2,
+        max_fields=20,
+        max_part_size=MAX_FIELD,
     )
     return await parser.parse()
 
@@ -105,7 +109,7 @@ async def _bounded(request: Request, max_bytes: int) -> AsyncGenerator[bytes, No
         if length <= max_bytes:
             yield chunk
     if length > max_bytes:
-        megabytes = f"{max_bytes / 1e6:g} MB"
+        megabytes = f"{max_bytes / 1e6:.3g} MB"
         raise Problem(413, f"The request is larger than the limit of {megabytes}.")
 
 

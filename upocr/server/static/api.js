@@ -1,6 +1,14 @@
 // The API of this server.
 
-export class Failure extends Error {}
+const PASSING = [0, 408, 429, 503]; // statuses that a second try may not meet
+
+/** A sentence for the user. */
+export class Failure extends Error {
+  constructor(sentence, status = 0) {
+    super(sentence);
+    this.mayPass = PASSING.includes(status);
+  }
+}
 
 export async function getModel() {
   return (await reached(fetch("/v1/model"))).json();
@@ -15,10 +23,10 @@ export async function run(route, fields, { signal, onProgress }) {
   }
   const headers = { Accept: "text/event-stream" };
   const response = await reached(fetch(`/v1/${route}`, { method: "POST", body, headers, signal }));
-  if (!response.ok) throw new Failure((await response.json()).error);
+  if (!response.ok) throw new Failure((await response.json()).error, response.status);
   for await (const { name, data } of events(response.body)) {
     if (name === "result") return data;
-    if (name === "error") throw new Failure(data.error);
+    if (name === "error") throw new Failure(data.error, data.status);
     onProgress(name, data);
   }
   throw new Failure("The server has stopped.");

@@ -6,7 +6,7 @@ import { Region } from "./region.js";
 import { Viewer } from "./viewer.js";
 
 const SAMPLES = { sign: "Sign", page: "Page", street: "Street" };
-const TINTS = { segment: [null, [255, 160, 0]], detect: [null, [0, 255, 0], [0, 0, 255]] };
+const TINTS = { segment: [null, [255, 160, 0]], detect: [null, [0, 190, 90], [40, 90, 255]] };
 const FORMATS = {
   remove: { "removed.png": "PNG", "removed.jpg": "JPEG" },
   segment: { "mask.png": "Mask", "cutout.png": "Cut-out" },
@@ -209,7 +209,8 @@ async function busy(action, again) {
   } catch (error) {
     if (picture !== mine) return false;
     if (error.name === "AbortError") leave();
-    else fail(error instanceof Failure ? error.message : "This picture is too much for this browser.", again);
+    else if (error instanceof Failure) fail(error.message, error.mayPass ? again : null);
+    else fail("This picture is too much for this browser.");
     return false;
   } finally {
     if (picture === mine || !picture) show("busy", false);

@@ -154,7 +154,9 @@ class Browser:
 def open_browser(downloads: Path) -> Iterator[Browser]:
     """A browser and its driver, ended at the end."""
     command = [DRIVER, "--port=0"]
-    process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True)
+    process = subprocess.Popen(
+        command, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True
+    )
     try:
         browser = Browser(_address(process), downloads)
         try:
