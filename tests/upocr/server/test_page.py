@@ -190,7 +190,7 @@ def test_only_here_not_here_and_undo(page, photo, command):
     choose(page, "input[name=where][value='2']")
     page.drag(on_picture(page, 100, 10), on_picture(page, 190, 40))
     page.click("#brush")
-    page.drag(on_picture(page, 5, 80), on_picture(page, 30, 80))
+    page.drag(on_picture(page, 40, 80), on_picture(page, 3, 80))
     page.click("#download")
     found = decoded(page.downloaded("photo.removed.png"))
     original = two_words()
@@ -200,7 +200,6 @@ def test_only_here_not_here_and_undo(page, photo, command):
     page.click("#undo")
     page.click("#undo")
     assert page.run("return document.getElementById('undo').disabled")
-    assert page.log() == []
 
 
 def test_all_tasks_and_their_legend(page, photo, command):

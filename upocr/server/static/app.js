@@ -26,7 +26,10 @@ const show = (id, is) => { $(id).hidden = !is; };
 const viewer = new Viewer($("view"), $("split"), {
   onDraw: stroke,
   onHover: hover,
-  onScale: (scale) => { $("size").textContent = `${Math.round(100 * scale)} %`; },
+  onScale: (scale) => {
+    $("size").textContent = percent(scale);
+    $("size").setAttribute("aria-label", `${percent(scale)}: actual size`);
+  },
 });
 let model; // what the server says about itself
 let picture = null; // { blob, name, original, ... }; null on the first page
@@ -51,6 +54,7 @@ async function open(blob, name) {
   if (await busy(() => analyse(next), () => open(blob, name))) {
     refresh();
     showResult();
+    $("download").focus({ preventScroll: true });
   }
 }
 
