@@ -5,6 +5,7 @@ import signal
 from importlib.util import find_spec
 from typing import TYPE_CHECKING
 
+from upocr.cli import HelpFormatter, Parser, positive_int
 from upocr.server.limits import Limits
 
 if TYPE_CHECKING:
@@ -15,16 +16,16 @@ REQUIRED = ("fastapi", "uvicorn", "python_multipart")
 
 def build_parser() -> argparse.ArgumentParser:
     """Options of `python -m upocr.server`."""
-    parser = argparse.ArgumentParser(
+    parser = Parser(
         prog="python -m upocr.server",
         description="Serve the HTTP API and the web page.",
-        formatter_class=argparse.ArgumentDefaultsHelpFormatter,
+        formatter_class=HelpFormatter,
     )
     add_arguments(parser)
     add = parser.add_argument_group("model and machine").add_argument
     add("--weights", help="file or URL; by default those of the repository")
     add("--device", default="auto", help="auto, cpu, mps, or a GPU by its name in PyTorch")
-    add("--batch_size", type=int, default=4, help="windows per step")
+    add("--batch_size", type=positive_int, default=4, help="windows per step")
     add("--num_threads", type=int, default=0, help="of the CPU; 0 for the library's choice")
     return parser
 
@@ -35,9 +36,11 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     limits = Limits()
     add("--host", default="127.0.0.1", help="address; 0.0.0.0 serves the whole network")
     add("--port", type=int, default=8000, help="0 takes a free one")
-    add("--max_bytes", type=int, default=limits.max_bytes, help="of one request")
-    add("--max_pixels", type=int, default=limits.max_pixels, help="of one picture")
-    add("--max_queue", type=int, default=limits.max_queue, help="requests at the same time")
+    add("--max_bytes", type=positive_int, default=limits.max_bytes, help="of one request")
+    add("--max_pixels", type=positive_int, default=limits.max_pixels, help="of one picture")
+    add(
+        "--max_queue", type=positive_int, default=limits.max_queue, help="requests at the same time"
+    )
     add("--time_limit", type=float, default=limits.time_limit, help="seconds per picture")
 
 

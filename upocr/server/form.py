@@ -11,7 +11,6 @@ from starlette.formparsers import MultiPartException, MultiPartParser
 from starlette.requests import Request
 
 from upocr.composite import DILATION
-from upocr.decisions import COMPONENT
 from upocr.picture import FileInMemory
 from upocr.results import MIN_AREA
 from upocr.server.limits import Limits
@@ -41,7 +40,7 @@ class Settings(BaseModel):
         DILATION, ge=0, le=MAX_DILATION, description="Reach of text removal, in pixels."
     )
     decision: Literal["component", "pixel"] = Field(
-        COMPONENT, description="Decide per word and stroke, or per pixel."
+        "component", description="Decide per word and stroke, or per pixel."
     )
     composite: Literal["segmentation", "difference"] | None = Field(
         None, description="What text removal replaces; by default segmented text."

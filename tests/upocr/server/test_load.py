@@ -106,5 +106,6 @@ def test_options_that_cannot_work_are_one_line():
         assert found.stderr.count("\n") == 1
         return found.stderr
 
-    assert error_of("--max_queue", "0") == "error: max_queue is 0, expected a number above 0\n"
+    assert "--max_queue: '0' is not an integer above 0" in error_of("--max_queue", "0")
+    assert error_of("--time_limit", "0") == "error: time_limit is 0.0, expected a number above 0\n"
     assert "missing.safetensors" in error_of("--weights", "missing.safetensors")
