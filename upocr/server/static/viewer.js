@@ -125,7 +125,7 @@ export class Viewer {
       context.restore();
     }
     if (this.marks) {
-      context.globalAlpha = 0.35;
+      context.globalAlpha = this.isStroke ? 0.35 : 0.18;
       context.drawImage(this.marks, ...place);
       context.globalAlpha = 1;
     }
