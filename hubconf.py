@@ -11,12 +11,12 @@ dependencies = ["torch", "torchvision", "numpy", "cv2", "PIL", "tifffile", "safe
 
 def upocr(weights: str | None = None, **options: Any) -> UPOCR:
     """UPOCR with weights of any variant; arguments as of `UPOCR.from_pretrained`."""
-    return UPOCR.from_pretrained(weights, **options)
+    return UPOCR.from_pretrained(weights, **{"backend": "torch"} | options)
 
 
 def upocr_nano(weights: str | None = None, **options: Any) -> UPOCR:
     """The small variant; without `weights` the shipped ones."""
-    model = UPOCR.from_pretrained(weights, **options)
+    model = UPOCR.from_pretrained(weights, **options | {"backend": "torch"})
     # Depths and heads are the file's own.
     width = cast(TorchBackend, model.backend).network.architecture["embed_dim"]
     if width != VARIANTS["upocr_nano"]["embed_dim"]:

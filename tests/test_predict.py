@@ -22,6 +22,7 @@ import predict
 from models import build_upocr
 from models.checkpoint import save_atomically
 from tasks import OFFICIAL_TASKS
+from upocr import UPOCR
 
 ROOT = Path(__file__).resolve().parent.parent
 
@@ -196,7 +197,7 @@ def test_killed_run_keeps_its_records(weights, folder, tmp_path, monkeypatch):
         os.kill(os.getpid(), signal.SIGTERM)
         time.sleep(10)
 
-    monkeypatch.setattr(predict.UPOCR, "run", killed)
+    monkeypatch.setattr(UPOCR, "run", killed)
     before = signal.getsignal(signal.SIGTERM)
     try:
         with pytest.raises(SystemExit) as stop:
@@ -253,7 +254,7 @@ def test_region_of_the_command_line(weights, folder, tmp_path):
 
 
 def test_interrupted_run_keeps_its_records(weights, folder, tmp_path, monkeypatch):
-    real, calls = predict.UPOCR.run, []
+    real, calls = UPOCR.run, []
 
     def interrupted(self, *arguments, **options):
         calls.append(1)
@@ -261,7 +262,7 @@ def test_interrupted_run_keeps_its_records(weights, folder, tmp_path, monkeypatc
             raise KeyboardInterrupt
         return real(self, *arguments, **options)
 
-    monkeypatch.setattr(predict.UPOCR, "run", interrupted)
+    monkeypatch.setattr(UPOCR, "run", interrupted)
     with pytest.raises(KeyboardInterrupt):
         call(weights, tmp_path / "out", folder)
     records = json.loads((tmp_path / "out" / "results.json").read_text())

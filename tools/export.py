@@ -1,4 +1,4 @@
-"""Command: checkpoints as one safetensors file, to share or to run: weights and architecture."""
+"""Command: checkpoints as one file to share or to run, for PyTorch, ONNX Runtime or OpenVINO."""
 
 import argparse
 import json
@@ -8,14 +8,21 @@ from pathlib import Path
 import torch
 from safetensors.torch import save
 
-from models.checkpoint import load_checkpoint
+from models.checkpoint import Checkpoint, load_checkpoint
 from models.upocr import STRIDE
+from tools.graphs import export_archive
+from upocr.backends.archive import FORMATS, SUFFIX
 from utils.cli import Parser, positive_int, run
 from utils.dist import AMP_DTYPES
 from utils.files import atomic_path
 from utils.weights import METADATA
 
 DTYPES = {"float32": torch.float32, **AMP_DTYPES}
+# Format -> how the name of its files ends.
+SUFFIXES = {
+    "safetensors": ".safetensors",
+    **{format: f".{format}{SUFFIX}" for format in FORMATS},
+}
 
 
 def build_parser() -> argparse.ArgumentParser:
@@ -27,7 +34,9 @@ def build_parser() -> argparse.ArgumentParser:
         nargs="+",
         help="of main.py, or an official file; of several of one training the mean is taken",
     )
-    parser.add_argument("output", type=Path, help="file to write, NAME.safetensors")
+    names = ", ".join(f"NAME{suffix} ({format})" for format, suffix in SUFFIXES.items())
+    parser.add_argument("--output", type=Path, required=True, help=f"file to write: {names}")
+    parser.add_argument("--format", choices=sorted(SUFFIXES), default="safetensors")
     parser.add_argument(
         "--dtype", choices=sorted(DTYPES), default="float32", help="of the weights; 16 bits: half"
     )
@@ -40,42 +49,58 @@ def build_parser() -> argparse.ArgumentParser:
 
 
 def export(
-    checkpoints: Sequence[Path], output: Path, dtype: torch.dtype, image_size: int | None = None
+    checkpoints: Sequence[Path],
+    output: Path,
+    dtype: str,
+    image_size: int | None = None,
+    format: str = "safetensors",
 ) -> None:
     """Write the mean of the weights of `checkpoints`, without states of training and VGG16.
 
     The mean over the last epochs is less noisy than the last weights alone (Izmailov et al.,
     "Averaging Weights Leads to Wider Optima and Better Generalization").
 
-    `image_size`: side in pixels that the file names, in place of that of the training.
-    Raises ValueError for a file that cannot be read or is of another network than the first, and
-    for an output of another suffix.
+    `dtype`: of the weights, a name of `DTYPES`; `image_size`: side in pixels that the file names,
+    in place of that of the training; `format`: of `SUFFIXES`.
+    Raises ValueError for a file that cannot be read or is of another network than the first, for an
+    output of another suffix, and for graphs that differ from PyTorch.
     """
     if image_size is not None and image_size % STRIDE:
         raise ValueError(f"--image_size is {image_size}, expected a multiple of {STRIDE}")
-    if output.suffix != ".safetensors":
-        raise ValueError(f"{output}: expected a name that ends with .safetensors")
-    found = load_checkpoint(checkpoints[0])
+    if not output.name.endswith(SUFFIXES[format]):
+        raise ValueError(f"{output}: expected a name that ends with {SUFFIXES[format]}")
+    if format != "safetensors" and dtype == "bfloat16":
+        raise ValueError(f"--dtype bfloat16 is for safetensors; --format {format} has float16")
+    found = _mean(checkpoints, DTYPES[dtype])
     found.image_size = image_size or found.image_size
+    if format == "safetensors":
+        entries = {**vars(found), "verdict": vars(found.verdict)}
+        header = {name: json.dumps(entries[name]) for name in METADATA}
+        with atomic_path(output) as temporary:
+            temporary.write_bytes(save(found.model, header))
+    else:
+        export_archive(found, format, dtype).write(output)
+
+
+def _mean(checkpoints: Sequence[Path], dtype: torch.dtype) -> Checkpoint:
+    """The first checkpoint with the mean of all weights, in `dtype`."""
+    found = load_checkpoint(checkpoints[0])
     total = {name: value.double() for name, value in found.model.items()}
     for path in checkpoints[1:]:
         other = load_checkpoint(path)
         if (other.architecture, other.tasks) != (found.architecture, found.tasks):
             raise ValueError(f"{path}: another network or other tasks than {checkpoints[0]}")
         total = {name: value + other.model[name].double() for name, value in total.items()}
-    weights = {
+    found.model = {
         name: (value / len(checkpoints)).to(dtype).contiguous() for name, value in total.items()
     }
-    entries = {**vars(found), "verdict": vars(found.verdict)}
-    header = {name: json.dumps(entries[name]) for name in METADATA}
-    with atomic_path(output) as temporary:
-        temporary.write_bytes(save(weights, header))
+    return found
 
 
 def main() -> None:
     """Read, write, say so."""
     args = build_parser().parse_args()
-    export(args.checkpoints, args.output, DTYPES[args.dtype], args.image_size)
+    export(args.checkpoints, args.output, args.dtype, args.image_size, args.format)
     print(f"{args.output}: {args.output.stat().st_size / 1e6:.1f} MB")
 
 

@@ -144,7 +144,7 @@ main_py() { # main_py OUTPUT_DIR OPTION...; resumes from the last checkpoint in 
 export_mean() { # export_mean OUTPUT CHECKPOINT...
   local output=$1
   shift
-  (cd "$CODE" && "$PYTHON" -m tools.export "$@" "$output" --dtype float16 --image_size 512)
+  (cd "$CODE" && "$PYTHON" -m tools.export "$@" --output "$output" --dtype float16 --image_size 512)
 }
 
 # --- Materials ------------------------------------------------------------------------------------

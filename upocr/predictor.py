@@ -1,14 +1,16 @@
 """The model for own images: pictures of any size and kind in, typed results out."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
 from functools import partial
 from pathlib import Path
-from typing import cast
+from typing import Any, cast
 
 import numpy as np
 from PIL import Image
 
 from upocr.backends import Backend
+from upocr.backends.choice import AUTO, load_backend
 from upocr.composite import COMPOSITES, DILATION, RegionLike, region_mask
 from upocr.decisions import COMPONENT, DECISIONS
 from upocr.picture import MAX_PIXELS, Picture, as_picture
@@ -81,6 +83,7 @@ class UPOCR:
         weights: str | Path | None = None,
         device: str = "auto",
         *,
+        backend: str = AUTO,
         dtype: str = "auto",
         compile: bool = False,
         num_threads: int = 0,
@@ -93,20 +96,20 @@ class UPOCR:
         """Load weights.
 
         Args:
-            weights: path or URL of a checkpoint, an official file or safetensors; None for
-                `pretrained/upocr_nano.safetensors`.
+            weights: path of a file of `tools.export`; in a clone also path or URL of a checkpoint,
+                an official file or safetensors; None for the shipped `upocr_nano`.
             device: auto, cpu, mps, or a GPU by its name in PyTorch.
+            backend: auto, torch, onnxruntime or openvino; auto is the fastest one that is there and
+                can run the weights.
             dtype: auto, float32, bfloat16 or float16.
             compile: with `torch.compile`, which pays after many windows.
-            num_threads: of the CPU; 0 for PyTorch's choice.
+            num_threads: of the CPU; 0 for the choice of the back end.
             window, batch_size, mode, resize_side, max_pixels: see the class.
 
         Raises ValueError with one line for weights or devices that are missing or do not fit.
         """
-        from upocr.backends.torch import load  # noqa: PLC0415 - `import upocr` does not load torch
-
         return cls(
-            load(weights, device, dtype, compile, num_threads),
+            load_backend(backend, weights, device, dtype, compile, num_threads),
             window=window,
             batch_size=batch_size,
             mode=mode,
@@ -168,6 +171,28 @@ class UPOCR:
         for task, request in requests.items():
             results[task] = RESULTS[task].build(request, kept[task], results)
         return {task: results[task] for task in tasks}
+
+    def run_many(
+        self, images: Iterable[ImageLike], tasks: Sequence[str] | None = None, **options: Any
+    ) -> Iterator[dict[str, Result]]:
+        """Run several tasks on several pictures and yield the results of each, in order.
+
+        The next picture is read while the network works on this one, and no more than two are in
+        memory, so the pictures may be as many as a generator gives.
+
+        Args:
+            images: see `run`.
+            tasks, options: see `run`.
+        """
+        with ThreadPoolExecutor(1) as reader:
+            waiting: Future[Picture] | None = None
+            for image in images:
+                following = reader.submit(as_picture, image, max_pixels=self.max_pixels)
+                if waiting is not None:
+                    yield self.run(waiting.result(), tasks, **options)
+                waiting = following
+            if waiting is not None:
+                yield self.run(waiting.result(), tasks, **options)
 
     def remove_text(
         self,

@@ -19,11 +19,22 @@ def fold(lateral: LateralConnection, dtype: torch.dtype) -> Folded:
     The first bias passes the zero padding of the first 3 x 3 convolution: fewer of its taps count
     at the border. So it is the weight of one more input, a channel of ones, see `with_ones`.
     """
-    w1, b1, w2, b2, w3, b3, w4, b4 = (parameter.to(dtype) for parameter in lateral.parameters())
+    w1, b1, w2, b2, *last = (parameter.to(dtype) for parameter in lateral.parameters())
     inputs = torch.cat((w1.flatten(1), b1[:, None]), dim=1)  # (C, C + 1)
     narrow = torch.einsum("omyx,mi->oiyx", w2, inputs)
+    return narrow, b2, *_fold_last(*last)
+
+
+def _fold_last(w3: Tensor, b3: Tensor, w4: Tensor, b4: Tensor) -> tuple[Tensor, Tensor]:
     wide = torch.einsum("om,miyx->oiyx", w4.flatten(1), w3)
-    return narrow, b2, wide, w4.flatten(1) @ b3 + b4
+    return wide, w4.flatten(1) @ b3 + b4
+
+
+def fold_last(lateral: LateralConnection) -> nn.Conv2d:
+    """The last two convolutions as one, folded in double precision."""
+    *_, w3, b3, w4, b4 = (parameter.double() for parameter in lateral.parameters())
+    folded = _convolution(*_fold_last(w3, b3, w4, b4))
+    return folded.to(next(lateral.parameters()).dtype)
 
 
 def with_ones(x: Tensor) -> Tensor:

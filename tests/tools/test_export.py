@@ -34,7 +34,7 @@ def call(monkeypatch, *arguments: object) -> int:
 @pytest.mark.parametrize(("dtype", "tolerance"), [("float32", 0), ("float16", 1e-3)])
 def test_exported_weights_give_the_same_model(monkeypatch, trained, tmp_path, dtype, tolerance):
     output = tmp_path / "new" / "nano.safetensors"
-    assert call(monkeypatch, trained, output, "--dtype", dtype) == 0
+    assert call(monkeypatch, trained, "--output", output, "--dtype", dtype) == 0
     before, after = load_checkpoint(trained), load_checkpoint(output)
     assert (after.architecture, after.image_size, after.tasks) == (
         before.architecture,
@@ -55,7 +55,7 @@ def test_of_several_checkpoints_the_mean_is_taken(monkeypatch, capsys, trained, 
     later, other = tmp_path / "later.pth", tmp_path / "other.pth"
     save_atomically(content, [later])
     output = tmp_path / "nano.safetensors"
-    assert call(monkeypatch, trained, later, output) == 0
+    assert call(monkeypatch, trained, later, "--output", output) == 0
     expected = load_checkpoint(trained).model
     found = load_checkpoint(output).model
     assert found.keys() == expected.keys()
@@ -64,7 +64,7 @@ def test_of_several_checkpoints_the_mean_is_taken(monkeypatch, capsys, trained, 
     model = build_upocr("upocr_nano", embed_dim=32)
     changed = {"model": model.state_dict(), "architecture": model.architecture}
     save_atomically(content | changed, [other])
-    assert call(monkeypatch, trained, other, tmp_path / "wrong.safetensors") == 2
+    assert call(monkeypatch, trained, other, "--output", tmp_path / "wrong.safetensors") == 2
     assert f"{other}: another network or other tasks than {trained}" in capsys.readouterr().err
     assert not (tmp_path / "wrong.safetensors").exists()
 
@@ -77,7 +77,7 @@ def test_weights_in_another_order_of_memory_are_exported(monkeypatch, trained, t
     assert not all(value.is_contiguous() for value in turned.values())
     save_atomically(content | {"model": turned}, [tmp_path / "turned.pth"])
     output = tmp_path / "nano.safetensors"
-    assert call(monkeypatch, tmp_path / "turned.pth", output) == 0
+    assert call(monkeypatch, tmp_path / "turned.pth", "--output", output) == 0
     expected = load_checkpoint(trained).model
     for name, value in load_checkpoint(output).model.items():
         torch.testing.assert_close(value, expected[name])
@@ -85,10 +85,10 @@ def test_weights_in_another_order_of_memory_are_exported(monkeypatch, trained, t
 
 def test_another_size_is_named_on_demand(monkeypatch, capsys, trained, tmp_path):
     output = tmp_path / "nano.safetensors"
-    assert call(monkeypatch, trained, output, "--image_size", 512) == 0
+    assert call(monkeypatch, trained, "--output", output, "--image_size", 512) == 0
     assert load_checkpoint(output).image_size == 512
     output.unlink()
-    assert call(monkeypatch, trained, output, "--image_size", 500) == 2
+    assert call(monkeypatch, trained, "--output", output, "--image_size", 500) == 2
     assert "--image_size is 500, expected a multiple of 32" in capsys.readouterr().err
     assert not output.exists()
 
@@ -96,7 +96,7 @@ def test_another_size_is_named_on_demand(monkeypatch, capsys, trained, tmp_path)
 def test_half_the_bits_are_half_the_file(monkeypatch, trained, tmp_path):
     sizes = []
     for dtype in ("float32", "bfloat16"):
-        call(monkeypatch, trained, tmp_path / f"{dtype}.safetensors", "--dtype", dtype)
+        call(monkeypatch, trained, "--output", tmp_path / f"{dtype}.safetensors", "--dtype", dtype)
         sizes.append((tmp_path / f"{dtype}.safetensors").stat().st_size)
     assert sizes[1] < 0.52 * sizes[0]
 
@@ -109,7 +109,7 @@ def test_half_the_bits_are_half_the_file(monkeypatch, trained, tmp_path):
     ],
 )
 def test_bad_input(monkeypatch, trained, tmp_path, capsys, checkpoint, output, message):
-    assert call(monkeypatch, tmp_path / checkpoint, tmp_path / output) == 2
+    assert call(monkeypatch, tmp_path / checkpoint, "--output", tmp_path / output) == 2
     error = capsys.readouterr().err
     assert error.startswith("error: ")
     assert error.count("\n") == 1

@@ -74,6 +74,11 @@ def load(
     return TorchBackend(network, checkpoint.image_size, target, precision, checkpoint.verdict)
 
 
+def has_accelerator() -> bool:
+    """Whether this machine has a GPU that PyTorch supports."""
+    return dist.select_device("auto").type != "cpu"
+
+
 def find_weights(weights: str | Path | None) -> Path:
     """Path of weights; a URL is downloaded once. Raises ValueError if they cannot be obtained."""
     if weights is None:

@@ -1,0 +1,146 @@
+"""Remove, segment or check the text of your own images."""
+
+import argparse
+import signal
+import sys
+from pathlib import Path
+
+from upocr.backends.choice import AUTO, BACKENDS
+from upocr.cli import HelpFormatter, Parser, parse_bool, positive_int
+from upocr.composite import COMPOSITES, DIFFERENCE, DILATION, parse_region
+from upocr.decisions import COMPONENT, DECISIONS
+from upocr.inputs import collect_inputs
+from upocr.job import Job
+from upocr.picture import MAX_PIXELS
+from upocr.predictor import MODES, UPOCR
+from upocr.records import Records
+from upocr.results import MIN_AREA
+from upocr.tasks import TASKS, load_module
+
+# What results depend on: a file done with other settings is not finished.
+SETTINGS = (
+    *("weights", "mode", "window", "region", "composite", "threshold", "format", "cutout"),
+    *("min_area", "dtype", "decision", "dilation"),
+)
+
+
+def build_parser() -> argparse.ArgumentParser:
+    """Options of `upocr run` and `predict.py`."""
+    parser = Parser(description=__doc__, formatter_class=HelpFormatter)
+    add_arguments(parser)
+    return parser
+
+
+def add_arguments(parser: argparse.ArgumentParser, task: str | None = None) -> None:
+    """Add all options; `task` fixes the task, and `--task` is gone."""
+    add = parser.add_argument_group("files").add_argument
+    add("images", nargs="+", help="files, folders, patterns; - reads names from standard input")
+    add("--output_dir", default=Path("out"), type=Path, help="folder of the results")
+    add("--recursive", type=parse_bool, default=False, help="include the folders below a folder")
+    add("--overwrite", type=parse_bool, default=True, help="false skips finished images")
+    formats, lossy = ("png", "jpg", "webp", "same"), "jpg changes untouched pixels slightly"
+    add("--format", choices=formats, default="png", help=f"of pictures without text; {lossy}")
+    add("--max_pixels", type=positive_int, default=MAX_PIXELS, help="larger images are refused")
+
+    add = parser.add_argument_group("tasks").add_argument
+    if task is None:
+        add("--task", default="text_removal", help=f"{', '.join(TASKS)}, a further task, or all")
+    else:
+        parser.set_defaults(task=task)
+    add("--task_module", help="Python module that registers further tasks")
+    add("--mode", choices=MODES, default="tile", help="tile: full size; resize: as in the paper")
+    add("--window", type=int, help="side of a window in pixels; by default that of the weights")
+    add("--region", help="erase text only here: x1,y1,x2,y2 or a mask image of the same size")
+    segmented = "segmented text (the default if the model has that task)"
+    different = f"pixels that the network changes by more than {255 * DIFFERENCE:g}"
+    add("--composite", choices=COMPOSITES, help=f"erase {segmented} or {different}")
+    by = "component: words and strokes, on which the tasks must agree; pixel: as classified"
+    add("--decision", choices=DECISIONS, default=COMPONENT, help=by)
+    reach = "pixels that text removal reaches around text"
+    add("--dilation", type=int, default=DILATION, help=reach)
+    add("--threshold", type=float, help="of text pixels, 0-1; by default that of the task")
+    add("--cutout", type=parse_bool, default=False, help="also write text on transparent ground")
+    add("--min_area", type=int, default=MIN_AREA, help="pixels of the smallest tampering region")
+    add_model_arguments(parser)
+
+
+def add_model_arguments(parser: argparse.ArgumentParser) -> None:
+    """Add the options that name weights and machine."""
+    add = parser.add_argument_group("model and machine").add_argument
+    add("--weights", help="file; in a clone also URL; by default the shipped upocr_nano")
+    fastest = "auto: the fastest that is there and runs the weights"
+    add("--backend", choices=BACKENDS, default=AUTO, help=fastest)
+    add("--device", default="auto", help="auto (CUDA, then MPS, then CPU), cpu, cuda, cuda:N, mps")
+    dtypes = ("auto", "float32", "bfloat16", "float16")
+    add("--dtype", choices=dtypes, default="auto", help="auto: float16 on CUDA, else float32")
+    add("--compile", type=parse_bool, default=False, help="slower start, then faster windows")
+    add("--batch_size", type=positive_int, default=4, help="windows per step")
+    add("--num_threads", type=int, default=0, help="of the CPU; 0 for the back end's choice")
+
+
+def parse_args(arguments: list[str] | None = None) -> argparse.Namespace:
+    """Parse and check the command line; raises ValueError."""
+    args = build_parser().parse_args(arguments)
+    check(args)
+    return args
+
+
+def check(args: argparse.Namespace) -> None:
+    """Raise ValueError for arguments that do not fit; load `--task_module`."""
+    if args.threshold is not None and not 0 <= args.threshold <= 1:
+        raise ValueError(f"--threshold is {args.threshold}, expected 0 to 1")
+    if min(args.num_threads, args.min_area, args.dilation) < 0:
+        raise ValueError("--num_threads, --min_area and --dilation are at least 0")
+    if args.task_module:
+        load_module(args.task_module)
+    if args.task != "all":
+        TASKS[args.task]
+
+
+def build_job(args: argparse.Namespace, records: Records) -> Job:
+    """Load the model and set up what it does with every file; raises ValueError."""
+    region = parse_region(args.region, args.max_pixels) if args.region else None
+    model = UPOCR.from_pretrained(
+        args.weights,
+        args.device,
+        backend=args.backend,
+        dtype=args.dtype,
+        compile=args.compile,
+        num_threads=args.num_threads,
+        window=args.window,
+        batch_size=args.batch_size,
+        mode=args.mode,
+        max_pixels=args.max_pixels,
+    )
+    tasks, composite = model.resolve(None if args.task == "all" else [args.task], args.composite)
+    run_options = {
+        "composite": composite,
+        "threshold": args.threshold,
+        "region": region,
+        "dilation": args.dilation,
+        "decision": args.decision,
+        "min_area": args.min_area,
+    }
+    save_options = {"format": args.format, "cutout": args.cutout}
+    settings = {name: getattr(args, name) for name in SETTINGS}
+    return Job(model, tasks, run_options, save_options, records, settings, args.overwrite)
+
+
+def main(arguments: list[str] | None = None) -> int:
+    """Run on files; 0 if all went well, 1 if some failed."""
+    return predict(parse_args(arguments))
+
+
+def predict(args: argparse.Namespace) -> int:
+    """Run on files; 0 if all went well, 1 if some failed."""
+    # A polite kill ends like an error: no temporary files, records of finished images kept.
+    signal.signal(signal.SIGTERM, lambda number, frame: sys.exit(128 + number))
+    records = Records(args.output_dir)
+    inputs = collect_inputs(
+        args.images, args.recursive, sys.stdin, args.output_dir, records.files()
+    )
+    args.output_dir.mkdir(parents=True, exist_ok=True)
+    errors = build_job(args, records).run(inputs)
+    for error in errors:
+        print(f"error: {error}", file=sys.stderr)
+    return 1 if errors else 0
