@@ -2,11 +2,12 @@
 
 import asyncio
 from collections.abc import Awaitable, Callable
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 from fastapi import FastAPI, Request
-from fastapi.responses import FileResponse, JSONResponse, Response, StreamingResponse
+from fastapi.responses import FileResponse, JSONResponse, Response
 from fastapi.staticfiles import StaticFiles
 from starlette.exceptions import HTTPException
 
@@ -16,7 +17,7 @@ from upocr.decisions import GAP, MARGIN, MIN_AGREEMENT
 from upocr.predictor import UPOCR
 from upocr.server import work
 from upocr.server.answers import LEAST_PROBABILITY, Answer
-from upocr.server.events import FAILED, LOG, events
+from upocr.server.events import FAILED, LOG, EventResponse
 from upocr.server.form import Settings, read_form
 from upocr.server.limits import Limits
 from upocr.server.problem import Problem
@@ -83,13 +84,11 @@ def _endpoint(
             worker.release()
             raise
 
-        def start(changed: Callable[[], object]) -> "tuple[Job, asyncio.Future[Answer]]":
-            job = Job(planned, changed)
-            return job, worker.submit(job)
-
+        news = asyncio.Event()
+        job = Job(planned, partial(asyncio.get_running_loop().call_soon_threadsafe, news.set))
+        future = worker.submit(job)
         if as_events:
-            return StreamingResponse(events(worker, start), media_type="text/event-stream")
-        job, future = start(lambda: None)
+            return EventResponse(worker, job, future, news)
         return await _wait(request, job, future)
 
     return answer

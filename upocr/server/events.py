@@ -3,9 +3,11 @@
 import asyncio
 import json
 import logging
-from collections.abc import AsyncIterator, Callable
-from functools import partial
+from collections.abc import AsyncIterator
 from typing import Any
+
+from starlette.responses import StreamingResponse
+from starlette.types import Receive, Scope, Send
 
 from upocr.server.answers import Answer
 from upocr.server.problem import Problem
@@ -21,27 +23,42 @@ def event(name: str, data: dict[str, Any]) -> bytes:
     return f"event: {name}\ndata: {json.dumps(data)}\n\n".encode()
 
 
-async def events(
-    worker: Worker, start: Callable[[Callable[[], object]], "tuple[Job, asyncio.Future[Answer]]"]
-) -> AsyncIterator[bytes]:
-    """`queue` and `progress`, then `result` or `error`.
+class EventResponse(StreamingResponse):
+    """`queue` and `progress`, then `result` or `error`; a client that leaves cancels the job.
 
-    start: starts the job, given what to call when there is news; a client that leaves cancels it.
+    Args:
+        worker: the line of requests.
+        job: in that line.
+        future: of its answer.
+        news: set whenever the job has advanced.
     """
-    loop, news = asyncio.get_running_loop(), asyncio.Event()
-    job, future = start(partial(loop.call_soon_threadsafe, news.set))
+
+    def __init__(
+        self, worker: Worker, job: Job, future: "asyncio.Future[Answer]", news: asyncio.Event
+    ) -> None:
+        super().__init__(_events(worker, job, future, news), media_type="text/event-stream")
+        self.job = job
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """See ASGI."""
+        try:
+            await super().__call__(scope, receive, send)
+        finally:
+            self.job.is_cancelled.set()
+
+
+async def _events(
+    worker: Worker, job: Job, future: "asyncio.Future[Answer]", news: asyncio.Event
+) -> AsyncIterator[bytes]:
     future.add_done_callback(lambda _: news.set())
     shown = b""
-    try:
-        while not future.done():
-            news.clear()
-            state = _state(worker, job)
-            yield state if state != shown else b": waiting\n\n"
-            shown = state
-            await _either(news, PATIENCE)
-        yield _last(future)
-    finally:
-        job.is_cancelled.set()
+    while not future.done():
+        news.clear()
+        state = _state(worker, job)
+        yield state if state != shown else b": waiting\n\n"
+        shown = state
+        await _either(news, PATIENCE)
+    yield _last(future)
 
 
 def _state(worker: Worker, job: Job) -> bytes:

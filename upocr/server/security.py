@@ -1,18 +1,10 @@
 """Headers of every answer, and requests that come from other sites."""
 
-from collections.abc import Awaitable, Callable, MutableMapping
-from typing import Any
-
 from starlette.datastructures import Headers, MutableHeaders
 from starlette.responses import JSONResponse
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 LOOPBACK = ("127.0.0.1", "localhost", "::1")
-
-Scope = MutableMapping[str, Any]
-Message = MutableMapping[str, Any]
-Receive = Callable[[], Awaitable[Message]]
-Send = Callable[[Message], Awaitable[None]]
-App = Callable[[Scope, Receive, Send], Awaitable[None]]
 
 POLICY = "; ".join(
     (
@@ -48,7 +40,7 @@ class Guard:
         only_local: whether the server listens to this machine only.
     """
 
-    def __init__(self, app: App, only_local: bool) -> None:
+    def __init__(self, app: ASGIApp, only_local: bool) -> None:
         self.app, self.only_local = app, only_local
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -66,7 +58,7 @@ class Guard:
             await send(message)
 
         headers = Headers(scope=scope)
-        app = self.app
+        app: ASGIApp = self.app
         if problem := self._problem(scope["method"], headers):
             app = JSONResponse({"error": problem}, 403)
         await app(scope, receive, send_with_headers)
