@@ -3,7 +3,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 READY := $(VENV)/.ready
 
-.PHONY: setup help demo test quick lint format clean
+.PHONY: setup help demo package weights test quick lint format clean
 
 setup: $(READY)  ## create the environment (default)
 	@echo "The environment is ready. Activate it: source $(BIN)/activate"
@@ -39,6 +39,14 @@ demo: $(READY)  ## run the shipped weights; draws output/demo/index.html
 	$(BIN)/python predict.py $(PHOTOS) --task all --output_dir $(DEMO)/photos
 	$(BIN)/python -m tools.gallery --photo_dir $(DEMO)/photos --eval_dir $(DEMO)/eval \
 		--output $(DEMO)/index.html
+
+# The package carries the shipped weights as ONNX: run this whenever they change.
+weights: $(READY)  ## export the shipped weights into the package
+	$(BIN)/python -m tools.export pretrained/upocr_nano.safetensors --format onnx --dtype float16 \
+		--output upocr/weights/upocr_nano.onnx.zip
+
+package: $(READY)  ## build the wheel and the source archive in dist/
+	$(BIN)/python -m build
 
 # Two workers use two cores better than the threads of PyTorch do.
 PYTEST := OMP_NUM_THREADS=1 $(BIN)/python -m pytest --numprocesses auto --dist loadfile

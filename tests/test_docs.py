@@ -19,6 +19,7 @@ README_LINES, LINE_LENGTH = 200, 120
 PROGRAMS = {
     "main.py": "options",
     "predict.py": "predict",
+    "upocr": "upocr.__main__",
     "eval/text_removal/evaluation.py": "eval.text_removal.evaluation",
     "datasets.check": "datasets.check.__main__",
     "datasets.prepare.scut_enstext": "datasets.prepare.scut_enstext",
@@ -49,7 +50,8 @@ def commands() -> list[tuple[str, list[str]]]:
     found = []
     for text in DOCUMENTS.values():
         joined = text.replace("\\\n", " ")
-        lines = re.findall(r"^ *(?:python|torchrun) .*$", joined, re.MULTILINE)
+        programs = "python|torchrun|upocr (?:remove|models)"
+        lines = re.findall(rf"^ *(?:{programs}) .*$", joined, re.MULTILINE)
         lines += re.findall(r"(?<!`)`((?:python|torchrun) [^`]+)`", joined)
         for line in lines:
             words = [word for word in shlex.split(line, comments=True) if word != "…"]

@@ -325,7 +325,7 @@ def page(weights, folder, tmp_path, monkeypatch) -> str:
 
 @pytest.mark.slow
 def test_commands_of_the_page(page):
-    commands = re.search(r"```sh\n(.*?)```", page, re.DOTALL)[1].replace("\\\n", "")
+    commands = re.search(r"```sh\n(python .*?)```", page, re.DOTALL)[1].replace("\\\n", "")
     for command in commands.splitlines():
         assert predict.main(shlex.split(command)[2:]) == 0
     names = {record["input"] for record in json.loads(Path("out/results.json").read_text())}

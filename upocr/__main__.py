@@ -70,7 +70,7 @@ def _models(args: argparse.Namespace) -> int:
     print("\nback ends:")
     chosen = choose(BACKENDS[0], None, "auto", "auto", compile=False)
     for name in BACKENDS[1:]:
-        state = "available" if is_available(name) else "not installed"
+        state = "available" if is_available(name) else "not available"
         print(f"  {name}: {state}{', chosen by auto' if name == chosen else ''}")
     return 0
 

@@ -5,6 +5,7 @@ import struct
 import zlib
 from collections.abc import Iterator
 from dataclasses import dataclass, field, replace
+from functools import cache
 from io import BytesIO
 from pathlib import Path
 from typing import Any, BinaryIO
@@ -17,7 +18,11 @@ from PIL import Image, ImageCms, TiffImagePlugin, UnidentifiedImageError
 from upocr.files import atomic_path
 from upocr.tiling import row_bands
 
-SUFFIXES = (".jpg", ".jpeg", ".png", ".webp", ".tif", ".tiff", ".bmp", ".gif", ".ppm", ".pgm")
+HEIF = (".heic", ".heif")  # read by an extra
+SUFFIXES = (
+    *(".jpg", ".jpeg", ".png", ".webp", ".tif", ".tiff", ".bmp", ".gif", ".ppm", ".pgm"),
+    *(".avif", *HEIF),
+)
 SAME = {"JPEG": "jpg", "MPO": "jpg", "PNG": "png", "WEBP": "webp", "TIFF": "tif"}
 MAX_PIXELS = 200_000_000
 ORIENTATION = 0x0112  # EXIF tag
@@ -65,6 +70,11 @@ class FileInMemory:
     def stem(self) -> str:
         """The name without its suffix."""
         return Path(self.name).stem
+
+    @property
+    def suffix(self) -> str:
+        """Of the name, with its dot."""
+        return Path(self.name).suffix
 
     def open(self, mode: str = "rb") -> BytesIO:
         """The content as a file; `mode` as of `Path.open`."""
@@ -181,12 +191,16 @@ def read_pages(path: str | File, max_pixels: int = MAX_PIXELS) -> Iterator[Pictu
     than `max_pixels` pixels.
     """
     path = Path(path) if isinstance(path, str) else path
+    if path.suffix.lower() in HEIF:
+        _reads_heif()
     try:
         with _without_pillow_limit(), path.open("rb") as file, Image.open(file) as image:
             yield from _pages(path, image, max_pixels)
     except FileNotFoundError:
         raise ValueError(f"{path}: no such file") from None
     except UnidentifiedImageError:
+        if path.suffix.lower() in HEIF and not _reads_heif():
+            raise UnknownKindError(f'{path}: HEIC needs pip install "upocr[heif]"') from None
         with path.open("rb") as file:
             reason = "not an image of a readable kind" if file.read(1) else "is empty"
         raise UnknownKindError(f"{path}: {reason}") from None
@@ -196,6 +210,17 @@ def read_pages(path: str | File, max_pixels: int = MAX_PIXELS) -> Iterator[Pictu
         text = str(getattr(error, "strerror", None) or error)
         reason = " ".join(text.split()) or type(error).__name__
         raise ValueError(f"{path}: cannot read this image ({reason})") from None
+
+
+@cache
+def _reads_heif() -> bool:
+    """Teach Pillow HEIC if the extra is installed; whether it is."""
+    try:
+        import pillow_heif  # noqa: PLC0415 - an extra
+    except ImportError:
+        return False
+    pillow_heif.register_heif_opener()
+    return True
 
 
 @contextlib.contextmanager

@@ -10,7 +10,7 @@ import cv2
 import numpy as np
 import pytest
 import tifffile
-from PIL import Image, ImageCms, ImageOps
+from PIL import Image, ImageCms, ImageOps, features
 from scipy.spatial import cKDTree
 from skimage.color import rgb2lab
 
@@ -429,3 +429,18 @@ def test_bgr_order_of_opencv_is_undone(tmp_path):
     red[:, :, 2] = 65535  # BGR
     cv2.imwrite(str(tmp_path / "red.png"), red)
     np.testing.assert_array_equal(as_picture(tmp_path / "red.png").values[0, 0], (65535, 0, 0))
+
+
+@pytest.mark.skipif(not features.check("avif"), reason="this Pillow was built without AVIF")
+def test_avif_is_read(tmp_path):
+    Image.new("RGB", (20, 30), (200, 10, 10)).save(tmp_path / "a.avif", quality=100)
+    (picture,) = read_pages(tmp_path / "a.avif")
+    assert picture.size == (30, 20)
+    assert abs(picture.rgb().astype(int) - (200, 10, 10)).max() <= 8
+
+
+def test_heic_without_its_extra_says_what_to_install(tmp_path, monkeypatch):
+    monkeypatch.setattr("upocr.picture._reads_heif", lambda: False)
+    (tmp_path / "photo.HEIC").write_bytes(b"\0\0\0\x18ftypheic\0\0\0\0mif1heic")
+    with pytest.raises(ValueError, match=r'photo\.HEIC: HEIC needs pip install "upocr\[heif\]"'):
+        next(read_pages(tmp_path / "photo.HEIC"))

@@ -282,3 +282,28 @@ def test_real_network_makes_no_seams(weights):
     ramps = np.r_[steps[40:55], steps[72:87], steps[104:119]]
     others = np.r_[steps[8:40], steps[56:72], steps[88:104], steps[120:152]]
     assert ramps.max() <= others.max()
+
+
+def test_several_pictures_in_one_call_are_read_one_ahead(painter, photo):
+    asked = []
+
+    def pictures():
+        for number in range(4):
+            asked.append(number)
+            yield photo[: 60 + 20 * number]
+
+    found = painter.run_many(pictures(), ["text_removal"], dilation=2)
+    assert asked == []
+    for number, results in enumerate(found):
+        expected = painter.run(photo[: 60 + 20 * number], ["text_removal"], dilation=2)
+        image = results["text_removal"].image
+        np.testing.assert_array_equal(image, expected["text_removal"].image)
+        assert len(asked) <= number + 2
+    assert asked == [0, 1, 2, 3]
+
+
+def test_a_bad_picture_among_several_is_named(painter, photo, tmp_path):
+    found = painter.run_many([photo, tmp_path / "none.png"])
+    next(found)
+    with pytest.raises(ValueError, match=r"none\.png: no such file"):
+        next(found)

@@ -10,8 +10,9 @@ from upocr.backends.graphs import check_options
 
 AUTO, TORCH, ONNXRUNTIME, OPENVINO = "auto", "torch", "onnxruntime", "openvino"
 BACKENDS = (AUTO, TORCH, ONNXRUNTIME, OPENVINO)
-# On a CPU, fastest first: `python -m benchmarks.backends`.
-FASTEST = (OPENVINO, ONNXRUNTIME, TORCH)
+# On a CPU, fastest first: `python -m benchmarks.backends`. The first two are equal within 7 %, but
+# OpenVINO takes several times as long to load.
+FASTEST = (ONNXRUNTIME, OPENVINO, TORCH)
 
 PACKAGE = Path(__file__).resolve().parents[1]
 CLONE = PACKAGE.parent
@@ -43,7 +44,8 @@ def choose(backend: str, weights: str | Path | None, device: str, dtype: str, co
     if backend == AUTO:
         backend = _fastest(weights, device, dtype, compile)
     if not is_available(backend):
-        raise ValueError(f"the back end {backend} {HOW[backend]}")
+        needed = "" if weights is None or is_exported(weights) else f"{weights}: "
+        raise ValueError(f"{needed}the back end {backend} {HOW[backend]}")
     return backend
 
 

@@ -21,6 +21,8 @@ def from_archive(archive: Archive, path: Path, num_threads: int = 0) -> GraphBac
         raise ValueError(f"{path}: holds {archive.format}, the back end onnxruntime runs onnx")
     options = onnxruntime.SessionOptions()
     options.intra_op_num_threads = num_threads
+    # Threads that spin while they wait steal time from each other as soon as cores are shared.
+    options.add_session_config_entry("session.intra_op.allow_spinning", "0")
     runs = {name: _session(archive.files[f"{name}.onnx"], options) for name in GRAPHS}
     return GraphBackend(archive, runs)
 
