@@ -24,6 +24,7 @@ PROGRAMS = {
     "datasets.check": "datasets.check.__main__",
     "datasets.prepare.scut_enstext": "datasets.prepare.scut_enstext",
     "synthesis.synthesize": "synthesis.synthesize",
+    "upocr.server": "upocr.server.command",
 }
 PROGRAMS |= {
     f"{path.parent.name}.{path.stem}": f"{path.parent.name}.{path.stem}"

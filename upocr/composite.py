@@ -94,7 +94,11 @@ def parse_region(text: str, max_pixels: int = MAX_PIXELS) -> RegionLike:
                 f"--region {text}: expected x1,y1,x2,y2 (four whole numbers) or a mask image"
             ) from None
         return left, top, right, bottom
-    picture = next(read_pages(text, max_pixels))
+    return chosen_pixels(next(read_pages(text, max_pixels)))
+
+
+def chosen_pixels(picture: Picture) -> np.ndarray:
+    """The bright (at least 128) and opaque pixels of a mask image as 255, (H, W) uint8."""
     rgb = picture.rgb()
     half = np.iinfo(rgb.dtype).max // 2
     chosen = rgb.max(axis=2) > half

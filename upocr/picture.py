@@ -4,11 +4,11 @@ import contextlib
 import struct
 import zlib
 from collections.abc import Iterator
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from functools import cache
 from io import BytesIO
 from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO
 
 import cv2
 import numpy as np
@@ -41,6 +41,51 @@ TURNS = {
 
 class PictureError(ValueError):
     """A picture that cannot be used; the message names the file."""
+
+
+class UnknownKindError(PictureError):
+    """Not an image of a readable kind."""
+
+
+class TooManyPixelsError(PictureError):
+    """More pixels than the limit."""
+
+
+@dataclass(frozen=True)
+class FileInMemory:
+    """The content of a file that is on no disk; serves `read_pages` as a path does.
+
+    Args:
+        name: of the file, for messages and for the names of results.
+        content: of the file.
+    """
+
+    name: str
+    content: bytes = field(repr=False)
+
+    def __str__(self) -> str:
+        return self.name
+
+    @property
+    def stem(self) -> str:
+        """The name without its suffix."""
+        return Path(self.name).stem
+
+    @property
+    def suffix(self) -> str:
+        """Of the name, with its dot."""
+        return Path(self.name).suffix
+
+    def open(self, mode: str = "rb") -> BytesIO:
+        """The content as a file; `mode` as of `Path.open`."""
+        return BytesIO(self.content)
+
+    def read_bytes(self) -> bytes:
+        """The content."""
+        return self.content
+
+
+File = Path | FileInMemory
 
 
 @dataclass
@@ -139,25 +184,26 @@ def as_picture(
     return Picture("image", np.ascontiguousarray(image))
 
 
-def read_pages(path: str | Path, max_pixels: int = MAX_PIXELS) -> Iterator[Picture]:
+def read_pages(path: str | File, max_pixels: int = MAX_PIXELS) -> Iterator[Picture]:
     """Read a file: every page of a TIFF, the first frame of an animation, upright.
 
     Raises ValueError with the path for a file that is missing, damaged, not an image, or of more
     than `max_pixels` pixels.
     """
-    path = Path(path)
+    path = Path(path) if isinstance(path, str) else path
     if path.suffix.lower() in HEIF:
         _reads_heif()
     try:
-        with _without_pillow_limit(), Image.open(path) as image:
+        with _without_pillow_limit(), path.open("rb") as file, Image.open(file) as image:
             yield from _pages(path, image, max_pixels)
     except FileNotFoundError:
         raise ValueError(f"{path}: no such file") from None
     except UnidentifiedImageError:
         if path.suffix.lower() in HEIF and not _reads_heif():
-            raise ValueError(f'{path}: HEIC needs pip install "upocr[heif]"') from None
-        reason = "not an image of a readable kind" if path.stat().st_size else "is empty"
-        raise ValueError(f"{path}: {reason}") from None
+            raise UnknownKindError(f'{path}: HEIC needs pip install "upocr[heif]"') from None
+        with path.open("rb") as file:
+            reason = "not an image of a readable kind" if file.read(1) else "is empty"
+        raise UnknownKindError(f"{path}: {reason}") from None
     except PictureError:
         raise
     except Exception as error:  # decoders raise anything on damaged files
@@ -187,7 +233,7 @@ def _without_pillow_limit() -> Iterator[None]:
         Image.MAX_IMAGE_PIXELS = limit
 
 
-def _pages(path: Path, image: Image.Image, max_pixels: int) -> Iterator[Picture]:
+def _pages(path: File, image: Image.Image, max_pixels: int) -> Iterator[Picture]:
     frames = getattr(image, "n_frames", 1)
     pages = frames if image.format == "TIFF" else 1
     notes: tuple[str, ...] = ()
@@ -197,7 +243,7 @@ def _pages(path: Path, image: Image.Image, max_pixels: int) -> Iterator[Picture]
         image.seek(page)
         width, height = image.size
         if width * height > max_pixels:
-            raise PictureError(
+            raise TooManyPixelsError(
                 f"{path}: {width} x {height} pixels are more than the limit of {max_pixels}, "
                 "see --max_pixels"
             )
@@ -211,7 +257,7 @@ def _pages(path: Path, image: Image.Image, max_pixels: int) -> Iterator[Picture]
         yield replace(picture, format=image.format or "", notes=notes)
 
 
-def _depth(path: Path, image: Image.Image) -> int:
+def _depth(path: File, image: Image.Image) -> int:
     """Bits per channel in the file, which Pillow hides for colour."""
     if image.format == "PNG":
         with path.open("rb") as file:
@@ -221,22 +267,22 @@ def _depth(path: Path, image: Image.Image) -> int:
     return 8
 
 
-def _read_deep(path: Path, image: Image.Image, page: int, name: str) -> Picture:
+def _read_deep(path: File, image: Image.Image, page: int, name: str) -> Picture:
     """16-bit pixels, which Pillow would reduce to 8 bits."""
     orientation = image.getexif().get(ORIENTATION, 1)
     if image.format == "TIFF":
         array, is_upright = _deep_tiff(path, page)
         orientation = 1 if is_upright else orientation
     else:
-        content = np.fromfile(path, np.uint8)
+        content = np.frombuffer(path.read_bytes(), np.uint8)
         array = _from_opencv(cv2.imdecode(content, cv2.IMREAD_UNCHANGED), path)
         array = array[:, :, [0, 3]] if image.mode == "LA" else array
     return _picture(name, array, orientation, image)
 
 
-def _deep_tiff(path: Path, page: int) -> tuple[np.ndarray, bool]:
+def _deep_tiff(path: File, page: int) -> tuple[np.ndarray, bool]:
     """(H, W, C) grey, RGB or RGBA, and whether it is upright already."""
-    with tifffile.TiffFile(path) as file:
+    with path.open("rb") as opened, tifffile.TiffFile(opened) as file:
         tags = file.pages[page].aspage()
         kinds = (tifffile.PHOTOMETRIC.MINISBLACK, tifffile.PHOTOMETRIC.RGB)
         if tags.dtype != np.uint16 or tags.photometric not in kinds:
@@ -244,14 +290,14 @@ def _deep_tiff(path: Path, page: int) -> tuple[np.ndarray, bool]:
         by_channel = tags.axes == "SYX"
         # OpenCV decodes LZW and applies the orientation, but misreads separate planes.
         if tags.compression == tifffile.COMPRESSION.LZW and not by_channel:
-            content, pages = np.fromfile(path, np.uint8), (page, page + 1)
+            content, pages = np.frombuffer(path.read_bytes(), np.uint8), (page, page + 1)
             found = cv2.imdecodemulti(content, cv2.IMREAD_UNCHANGED, range=pages)[1]
             return _from_opencv(found[0] if found else None, path), True
         array = tags.asarray()
     return array.transpose(1, 2, 0) if by_channel else array, False
 
 
-def _from_opencv(array: np.ndarray | None, path: Path) -> np.ndarray:
+def _from_opencv(array: np.ndarray | None, path: File) -> np.ndarray:
     """16-bit pixels of OpenCV, grey, BGR or BGRA -> (H, W, C) grey, RGB or RGBA."""
     if array is None or array.dtype != np.uint16:
         raise PictureError(f"{path}: cannot read this image (16-bit pixels are damaged)")
@@ -259,7 +305,7 @@ def _from_opencv(array: np.ndarray | None, path: Path) -> np.ndarray:
     return array if array.shape[2] < 3 else array[:, :, [2, 1, 0, 3][: array.shape[2]]]
 
 
-def _from_pillow(image: Image.Image, name: str, path: Path | str) -> Picture:
+def _from_pillow(image: Image.Image, name: str, path: File | str) -> Picture:
     orientation = image.getexif().get(ORIENTATION, 1)
     if image.mode in ("F", "I", "LAB"):
         raise PictureError(f"{path}: pixels of mode {image.mode!r} are not supported")
@@ -306,16 +352,27 @@ def write_pictures(pictures: list[Picture], path: Path) -> None:
     CMYK; only PNG and TIFF have 16 bits.
     """
     suffix = path.suffix[1:]
-    with atomic_path(path) as temporary:
-        if suffix == "tif":
-            _write_tiff(pictures, temporary)
-        elif pictures[0].values.dtype == np.uint16 and suffix == "png":
-            temporary.write_bytes(_deep_png(pictures[0]))
-        else:
-            _write_pillow(to_8_bit(pictures[0]), temporary, suffix)
+    with atomic_path(path) as temporary, temporary.open("wb") as file:
+        _write(pictures, file, suffix)
 
 
-def _write_pillow(picture: Picture, path: Path, suffix: str) -> None:
+def encode_picture(picture: Picture, suffix: str) -> bytes:
+    """The content of the file that `write_pictures` would write: png, jpg, webp or tif."""
+    file = BytesIO()
+    _write([picture], file, suffix)
+    return file.getvalue()
+
+
+def _write(pictures: list[Picture], file: BinaryIO, suffix: str) -> None:
+    if suffix == "tif":
+        _write_tiff(pictures, file)
+    elif pictures[0].values.dtype == np.uint16 and suffix == "png":
+        file.write(_deep_png(pictures[0]))
+    else:
+        _write_pillow(to_8_bit(pictures[0]), file, suffix)
+
+
+def _write_pillow(picture: Picture, file: BinaryIO, suffix: str) -> None:
     options: dict[str, Any] = {"format": {"jpg": "JPEG"}.get(suffix, suffix.upper())}
     if suffix == "jpg":
         options |= {"quality": 95, "subsampling": 0}
@@ -330,7 +387,7 @@ def _write_pillow(picture: Picture, path: Path, suffix: str) -> None:
     image = Image.fromarray(_with_alpha(picture), mode="CMYK" if picture.is_cmyk else None)
     if picture.bilevel and suffix == "png":
         image = image.convert("1", dither=Image.Dither.NONE)
-    image.save(path, icc_profile=picture.icc_profile, **options)
+    image.save(file, icc_profile=picture.icc_profile, **options)
 
 
 def _with_alpha(picture: Picture) -> np.ndarray:
@@ -363,8 +420,8 @@ def _deep_png(picture: Picture) -> bytes:
     return content[:header] + chunk + content[header:]
 
 
-def _write_tiff(pictures: list[Picture], path: Path) -> None:
-    with tifffile.TiffWriter(path) as file:
+def _write_tiff(pictures: list[Picture], opened: BinaryIO) -> None:
+    with tifffile.TiffWriter(opened) as file:
         for picture in pictures:
             values = _with_alpha(picture)
             photometric = "separated" if picture.is_cmyk else "rgb"

@@ -137,10 +137,12 @@ class TextRemoval(Result):
     Args:
         picture: the result, with alpha, profile and depth of the input.
         mask: (H, W) uint8, weight of the new pixels; where it is 0 the input is untouched.
+        painted: (H, W, 3) RGB in the depth of the input, what the network painted everywhere.
     """
 
     picture: Picture
     mask: np.ndarray
+    painted: np.ndarray
 
     @property
     def image(self) -> np.ndarray:
@@ -167,7 +169,7 @@ class TextRemoval(Result):
         else:
             changed = difference(request.rgb, painted)
         mask = change_mask(changed, options.allowed, options.dilation)
-        return cls(request.source, blend(request.source, painted, mask), mask)
+        return cls(request.source, blend(request.source, painted, mask), mask, painted)
 
     def summary(self) -> dict[str, Any]:
         return {"text_area": int(np.count_nonzero(self.mask))}

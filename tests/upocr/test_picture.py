@@ -16,8 +16,12 @@ from skimage.color import rgb2lab
 
 from upocr.composite import blend
 from upocr.picture import (
+    FileInMemory,
     Picture,
+    TooManyPixelsError,
+    UnknownKindError,
     as_picture,
+    encode_picture,
     output_suffix,
     read_pages,
     upright,
@@ -327,8 +331,8 @@ def test_bomb_is_refused_before_it_is_decoded(tmp_path):
 
 
 def test_nothing_half_written(tmp_path, monkeypatch):
-    def fail(image, path, **options):
-        Path(path).write_bytes(b"half")
+    def fail(image, file, **options):
+        file.write(b"half")
         raise OSError("no space left")
 
     monkeypatch.setattr(Image.Image, "save", fail)
@@ -337,6 +341,31 @@ def test_nothing_half_written(tmp_path, monkeypatch):
         write_pictures([Picture("a", noise(4, 4, 3))], tmp_path / "a.png")
     assert [path.name for path in tmp_path.iterdir()] == ["a.png"]
     assert (tmp_path / "a.png").read_bytes() == b"whole"
+
+
+@pytest.mark.parametrize("suffix", ["png", "jpg", "webp", "tif"])
+@pytest.mark.parametrize("dtype", [np.uint8, np.uint16])
+def test_pictures_in_memory_are_those_on_disk(tmp_path, suffix, dtype):
+    picture = Picture("a", noise(40, 30, 3, dtype=dtype))
+    path = tmp_path / f"a.{suffix}"
+    write_pictures([picture], path)
+    content = encode_picture(picture, suffix)
+    assert content == path.read_bytes()
+    (from_disk,), (from_memory,) = read_pages(path), read_pages(FileInMemory(path.name, content))
+    np.testing.assert_array_equal(from_memory.values, from_disk.values)
+    assert from_memory.name == from_disk.name == "a"
+
+
+def test_broken_files_in_memory_are_named():
+    with pytest.raises(UnknownKindError, match=r"a\.png: is empty"):
+        next(read_pages(FileInMemory("a.png", b"")))
+    with pytest.raises(UnknownKindError, match=r"a\.png: not an image of a readable kind"):
+        next(read_pages(FileInMemory("a.png", b"text")))
+    content = encode_picture(Picture("a", noise(40, 30, 3)), "png")
+    with pytest.raises(ValueError, match=r"a\.png: cannot read this image"):
+        next(read_pages(FileInMemory("a.png", content[:200])))
+    with pytest.raises(TooManyPixelsError, match="30 x 40 pixels are more than the limit of 1000"):
+        next(read_pages(FileInMemory("a.png", content), max_pixels=1000))
 
 
 def inks(values):

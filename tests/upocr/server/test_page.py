@@ -1,0 +1,358 @@
+"""The page in headless Chromium, as a user meets it."""
+
+import io
+from collections.abc import Iterator
+
+import browser as browsers
+import numpy as np
+import pytest
+from own_images import Painter
+from own_server import Gate, Running, encoded, noise_with_text, running
+from PIL import Image
+
+import predict
+from upocr import UPOCR
+
+pytest.importorskip("fastapi", reason="the server's packages are not installed")
+MISSING = browsers.missing()
+pytestmark = pytest.mark.skipif(MISSING is not None, reason=f"{MISSING} is not installed")
+
+READY = "!document.getElementById('panel').inert"
+
+
+@pytest.fixture(scope="module")
+def chromium(tmp_path_factory) -> Iterator[browsers.Browser]:
+    with browsers.open_browser(tmp_path_factory.mktemp("downloads")) as browser:
+        yield browser
+
+
+class Doubtful(Painter):
+    """The text on the left is certain, that on the right is not."""
+
+    def predict(self, images, tasks):
+        found = super().predict(images, tasks)
+        if "text_segmentation" in tasks:
+            at = list(tasks).index("text_segmentation")
+            bright = images[:, 1:2] > 0.05  # red with a little green
+            found[:, at] *= np.where(bright, np.float32(0.6), np.float32(1))
+        return found
+
+
+def two_words() -> np.ndarray:
+    image = noise_with_text()
+    image[20:30, 120:180] = (255, 20, 0)
+    return image
+
+
+@pytest.fixture(scope="module")
+def site() -> Iterator[Running]:
+    with running(UPOCR(Doubtful())) as found:
+        yield found
+
+
+@pytest.fixture
+def page(chromium, site) -> browsers.Browser:
+    """The first page, in a large window."""
+    chromium.resize(1280, 800)
+    chromium.use_scheme("light")
+    chromium.open(site.url)
+    chromium.wait("document.querySelectorAll('#samples img').length === 3")
+    chromium.log()
+    return chromium
+
+
+@pytest.fixture
+def photo(tmp_path):
+    """A file and what the command makes of it."""
+    path = tmp_path / "photo.png"
+    path.write_bytes(encoded(two_words()))
+    return path
+
+
+@pytest.fixture
+def command(monkeypatch, photo, tmp_path):
+    monkeypatch.setattr(
+        UPOCR, "from_pretrained", classmethod(lambda cls, *args, **options: UPOCR(Doubtful()))
+    )
+
+    def run(name: str, *options: str) -> bytes:
+        arguments = [str(photo), "--output_dir", str(tmp_path / "out"), *options]
+        assert predict.main(arguments) == 0
+        return (tmp_path / "out" / name).read_bytes()
+
+    return run
+
+
+def drop(page: browsers.Browser, content: bytes, name: str = "photo.png") -> None:
+    """Drop a file onto the page."""
+    page.run(
+        """const file = new File([new Uint8Array(arguments[0])], arguments[1], {type: "image/png"});
+        const dataTransfer = new DataTransfer();
+        dataTransfer.items.add(file);
+        for (const kind of ["dragover", "drop"])
+          document.body.dispatchEvent(new DragEvent(kind, {dataTransfer, bubbles: true}));""",
+        list(content),
+        name,
+    )
+
+
+def choose(page: browsers.Browser, selector: str) -> None:
+    """Click at a radio button or an option, which styles may cover."""
+    page.run("document.querySelector(arguments[0]).click()", selector)
+
+
+def set_threshold(page: browsers.Browser, value: float) -> None:
+    page.run(
+        """const slider = document.getElementById("threshold");
+        slider.value = arguments[0];
+        slider.dispatchEvent(new Event("input"));""",
+        value,
+    )
+
+
+def set_format(page: browsers.Browser, value: str) -> None:
+    page.run("document.getElementById('format').value = arguments[0]", value)
+
+
+def shown(page: browsers.Browser) -> np.ndarray:
+    """The result as the canvas shows it, at the double size, (150, 200, 3)."""
+    page.run("document.getElementById('split').focus()")
+    page.keys("\ue011")  # Home: the result covers the whole picture
+    page.run("return new Promise((r) => requestAnimationFrame(() => requestAnimationFrame(r)))")
+    values = page.run(
+        """const canvas = document.getElementById("view");
+        const [left, top] = [(canvas.width - 400) / 2, (canvas.height - 300) / 2].map(Math.round);
+        return [...canvas.getContext("2d").getImageData(left, top, 400, 300).data];"""
+    )
+    return np.array(values, np.uint8).reshape(300, 400, 4)[1::2, 1::2, :3]
+
+
+def decoded(content: bytes) -> np.ndarray:
+    return np.array(Image.open(io.BytesIO(content)).convert("RGB"))
+
+
+def on_picture(page: browsers.Browser, x: float, y: float) -> tuple[float, float]:
+    """Point of the window over a point of the picture, which is fitted."""
+    left, top, width, height = page.run(
+        """const box = document.getElementById("view").getBoundingClientRect();
+        return [box.left, box.top, box.width, box.height];"""
+    )
+    scale = min(2, width / 200, height / 150)
+    return left + (width - 200 * scale) / 2 + x * scale, top + (
+        height - 150 * scale
+    ) / 2 + y * scale
+
+
+def test_drop_and_download_the_bytes_of_the_command(page, photo, command):
+    drop(page, photo.read_bytes())
+    page.wait(READY)
+    page.click("#download")
+    assert page.downloaded("photo.removed.png") == command("photo.removed.png")
+    set_format(page, "removed.jpg")
+    page.click("#download")
+    assert page.downloaded("photo.removed.jpg") == command("photo.removed.jpg", "--format", "jpg")
+    assert page.log() == []
+
+
+def test_the_page_shows_the_pixels_of_the_command(page, photo, command):
+    drop(page, photo.read_bytes())
+    page.wait(READY)
+    np.testing.assert_array_equal(shown(page), decoded(command("photo.removed.png")))
+
+
+def test_threshold_reacts_at_once_and_downloads_exact_bytes(page, photo, command):
+    drop(page, photo.read_bytes())
+    page.wait(READY)
+    set_threshold(page, 0.7)
+    expected = command("photo.removed.png", "--threshold", "0.7")
+    assert expected != command("photo.removed.png")
+    np.testing.assert_array_equal(shown(page), decoded(expected))
+    assert page.text("#threshold-value") == "70 %"
+    page.click("#download")
+    assert page.downloaded("photo.removed.png") == expected
+    choose(page, "input[value=segment]")
+    page.click("#download")
+    expected = command("photo.mask.png", "--task", "text_segmentation", "--threshold", "0.7")
+    assert page.downloaded("photo.mask.png") == expected
+
+
+def test_only_here_not_here_and_undo(page, photo, command):
+    drop(page, photo.read_bytes())
+    page.wait(READY)
+    everywhere = shown(page)
+    page.click("#rectangle")
+    page.drag(on_picture(page, 100, 10), on_picture(page, 190, 40))
+    expected = command("photo.removed.png", "--region", "100,10,190,40")
+    page.click("#download")
+    assert page.downloaded("photo.removed.png") == expected
+    page.click("#clear")
+    np.testing.assert_array_equal(shown(page), everywhere)
+    choose(page, "input[name=where][value='2']")
+    page.drag(on_picture(page, 100, 10), on_picture(page, 190, 40))
+    page.click("#brush")
+    page.drag(on_picture(page, 40, 80), on_picture(page, 3, 80))
+    page.click("#download")
+    found = decoded(page.downloaded("photo.removed.png"))
+    original = two_words()
+    np.testing.assert_array_equal(found[10:40, 100:190], original[10:40, 100:190])
+    np.testing.assert_array_equal(found[76:83, 6:29], original[76:83, 6:29])
+    assert (found[38:46, 52:98] == (0, 0, 255)).all()  # the other word is erased
+    page.click("#undo")
+    page.click("#undo")
+    assert page.run("return document.getElementById('undo').disabled")
+
+
+def test_all_tasks_and_their_legend(page, photo, command):
+    drop(page, photo.read_bytes())
+    page.wait(READY)
+    choose(page, "input[value=detect]")
+    assert page.text("#legend").split() == ["Genuine", "0", "Tampered", "3"]
+    page.wait_visible("threshold-group", False)
+    page.click("#download")
+    expected = command("photo.regions.json", "--task", "tampered_text_detection")
+    assert page.downloaded("photo.regions.json") == expected
+    choose(page, "input[value=segment]")
+    assert page.text("#legend").startswith("Text")
+    set_format(page, "cutout.png")
+    page.click("#download")
+    expected = command("photo.cutout.png", "--task", "text_segmentation", "--cutout", "true")
+    assert page.downloaded("photo.cutout.png") == expected
+
+
+def test_a_picture_that_the_browser_cannot_show_is_shown(page, photo):
+    file = io.BytesIO()
+    Image.fromarray(two_words()).save(file, "TIFF")
+    drop(page, file.getvalue(), "scan.tif")
+    page.wait(READY)
+    assert (shown(page)[25, 150] == (0, 0, 255)).all()
+
+
+def test_errors_are_readable_and_the_page_goes_on(page, photo, site):
+    drop(page, b"no picture", "notes.txt")
+    page.wait_visible("error")
+    assert page.text("#error-text") == "notes.txt: not an image of a readable kind"
+    page.wait_visible("start")
+    page.click("#dismiss")
+    page.wait_visible("error", False)
+    drop(page, photo.read_bytes())
+    page.wait(READY)
+    drop(page, photo.read_bytes()[:20000], "broken.png")
+    page.wait_visible("error")
+    assert page.text("#error-text").startswith("broken.png: cannot read this image")
+
+
+def test_progress_and_cancel(chromium, start, photo):
+    gate = Gate()
+    server = start(UPOCR(gate, batch_size=1))
+    chromium.resize(1280, 800)
+    chromium.open(server.url)
+    chromium.wait("document.querySelectorAll('#samples img').length === 3")
+    drop(chromium, photo.read_bytes())
+    assert gate.entered.wait(60)
+    chromium.wait_visible("busy")
+    chromium.wait("document.getElementById('busy-text').textContent === '0 %'")
+    (job,) = server.worker._jobs
+    chromium.click("#cancel")
+    assert job.is_cancelled.wait(60)
+    chromium.wait_visible("start")
+    chromium.wait_visible("error", False)
+    gate.opened.set()
+    drop(chromium, photo.read_bytes())
+    chromium.wait(READY)
+
+
+def test_a_server_that_is_gone_is_named(chromium, site, photo):
+    with running(UPOCR(Painter())) as server:
+        chromium.open(server.url)
+        chromium.wait("document.querySelectorAll('#samples img').length === 3")
+    drop(chromium, photo.read_bytes())
+    chromium.wait_visible("error")
+    assert chromium.text("#error-text") == "The server cannot be reached."
+    chromium.wait_visible("again")
+
+
+def test_zoom_by_keyboard_and_buttons(page, photo):
+    drop(page, photo.read_bytes())
+    page.wait(READY)
+    assert page.text("#size") == "200 %"
+    page.keys("1")
+    page.wait("document.getElementById('size').textContent === '100 %'")
+    page.click("#in")
+    page.wait("document.getElementById('size').textContent === '125 %'")
+    page.keys("0")
+    page.wait("document.getElementById('size').textContent === '200 %'")
+
+
+def test_keyboard_reaches_everything(page):
+    """From the first page to the download with Tab, Enter and the arrow keys alone."""
+    order = []
+    for _ in range(20):
+        page.keys("\ue004")  # Tab
+        order.append(page.run("return document.activeElement.id || document.activeElement.tagName"))
+        if order[-1] == "file":
+            break
+    page.keys("\ue004", "\ue007")  # the first sample, Enter
+    page.wait(READY)
+    reached = []
+    for _ in range(30):
+        page.keys("\ue004")
+        reached.append(page.run("return document.activeElement.id"))
+    expected = ["view", "split", "out", "size", "in", "threshold", "brush", "rectangle", "download"]
+    places = [reached.index(name) for name in expected]
+    if places != sorted(places):  # the focus began in the middle: it goes round
+        places = [reached.index(name, places[0]) for name in expected]
+    assert places == sorted(places)
+
+
+@pytest.mark.parametrize("width", [360, 768, 1280, 1920])
+def test_nothing_overflows_at_any_width(page, photo, width):
+    page.resize(width, 740, mobile=width < 800)
+    page.open(page.run("return location.href"))
+    page.wait("document.querySelectorAll('#samples img').length === 3")
+    fits = "document.documentElement.scrollWidth <= innerWidth"
+    assert page.run(f"return {fits}")
+    drop(page, photo.read_bytes())
+    page.wait(READY)
+    for task in ("remove", "segment", "detect"):
+        choose(page, f"input[value={task}]")
+        assert page.run(f"return {fits}")
+        box = page.run(
+            "const r = download.getBoundingClientRect(); return [r.left, r.right, r.bottom]"
+        )
+        assert 0 <= box[0] < box[1] <= width
+        assert box[2] <= 740
+    page.click("#download")
+    assert page.downloaded("photo.regions.json")
+
+
+def test_every_control_has_a_name(page, photo):
+    def unnamed() -> list[str]:
+        nodes = page.devtools("Accessibility.getFullAXTree")["nodes"]
+        roles = ("button", "slider", "radio", "combobox", "link", "image", "progressbar", "group")
+        return [
+            node["role"]["value"]
+            for node in nodes
+            if not node["ignored"]
+            and node["role"]["value"] in roles
+            and not node.get("name", {}).get("value")
+        ]
+
+    assert unnamed() == []
+    drop(page, photo.read_bytes())
+    page.wait(READY)
+    assert unnamed() == []
+
+
+def test_the_page_of_the_api_lists_the_routes(page, site):
+    page.open(f"{site.url}/docs")
+    page.wait("document.querySelectorAll('article').length === 6")
+    assert "POST/v1/remove" in page.text("main").replace(" ", "").replace("\n", "")
+    assert page.log() == []
+
+
+def test_no_request_leaves_for_another_host(page, photo, site):
+    drop(page, photo.read_bytes())
+    page.wait(READY)
+    urls = page.run("return performance.getEntriesByType('resource').map((each) => each.name)")
+    assert urls
+    assert all(url.startswith((site.url, "blob:")) for url in urls)
