@@ -40,6 +40,7 @@ demo: $(READY)  ## run the shipped weights; draws output/demo/index.html
 	$(BIN)/python predict.py $(PHOTOS) --task all --output_dir $(DEMO)/photos
 	$(BIN)/python -m tools.gallery --photo_dir $(DEMO)/photos --eval_dir $(DEMO)/eval \
 		--output $(DEMO)/index.html
+	@echo "Your own pictures in a web page: $(BIN)/python -m upocr serve"
 
 # The package carries the shipped weights as ONNX: run this whenever they change.
 weights: $(READY)  ## export the shipped weights into the package
