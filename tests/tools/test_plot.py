@@ -43,6 +43,7 @@ def test_curves_of_a_run(tmp_path):
     assert curves["TextSeg: fgIoU"] == pytest.approx({2: 0.1, 4: 0.3})
 
 
+@pytest.mark.slow
 def test_runs_are_drawn_into_one_picture(tmp_path):
     for name, loss in (("a", 8.0), ("b", 80.0)):
         write_run(tmp_path / name, 4, loss)

@@ -23,6 +23,7 @@ ENDINGS = {"remove": "removed.png", "segment": "mask.png", "detect": "regions.js
 BROKEN = {b"": 415, b"text": 415, encoded(noise_with_text())[:3000]: 422}
 
 
+@pytest.mark.slow
 def test_every_one_of_many_requests_is_answered(start, tmp_path):
     server = start(UPOCR(Painter()), max_queue=8)
     pictures = {encoded(noise_with_text(*size)): size for size in SIZES}
@@ -78,6 +79,7 @@ sys.exit(main(parser.parse_args(["--port", "0"]), UPOCR(Slow())))
 """
 
 
+@pytest.mark.slow
 def test_sigterm_finishes_what_runs(upload):
     code = SLOW.format(root=str(ROOT), tests=str(ROOT / "tests"))
     command = [sys.executable, "-c", code]
@@ -98,6 +100,7 @@ def test_sigterm_finishes_what_runs(upload):
     assert answers[0].status_code == 200
 
 
+@pytest.mark.slow
 def test_options_that_cannot_work_are_one_line():
     def error_of(*options: str) -> str:
         command = [sys.executable, "-m", "upocr.server", *options]

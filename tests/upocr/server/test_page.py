@@ -15,7 +15,10 @@ from upocr import UPOCR
 
 pytest.importorskip("fastapi", reason="the server's packages are not installed")
 MISSING = browsers.missing()
-pytestmark = pytest.mark.skipif(MISSING is not None, reason=f"{MISSING} is not installed")
+pytestmark = [
+    pytest.mark.slow,
+    pytest.mark.skipif(MISSING is not None, reason=f"{MISSING} is not installed"),
+]
 
 READY = "!document.getElementById('panel').inert"
 
