@@ -13,13 +13,17 @@ from pathlib import Path
 from typing import Any
 
 DRIVER, BROWSER = "chromedriver", "chromium"
+FONTS = [Path(folder) for folder in ("/usr/share/fonts", "/usr/local/share/fonts")]
 ELEMENT = "element-6066-11e4-a52e-4f735466cecf"  # key of an element in the protocol
 PATIENCE = 30  # seconds until a condition must hold
 
 
 def missing() -> str | None:
-    """Which program is missing, if any."""
-    return next((name for name in (DRIVER, BROWSER) if not shutil.which(name)), None)
+    """Which program is missing, if any; Chromium crashes on a system without a font."""
+    if name := next((name for name in (DRIVER, BROWSER) if not shutil.which(name)), None):
+        return name
+    found = (path for folder in FONTS for path in folder.rglob("*.[to]tf"))
+    return None if next(found, None) else "a font for Chromium"
 
 
 class Browser:
