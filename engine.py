@@ -117,6 +117,16 @@ def check_outputs(outputs: Tensor, samples: list[dict[str, Any]]) -> None:
 
 
 @torch.no_grad()
+def weights_are_sound(model: nn.Module, image: Tensor, task: str) -> bool:
+    """Whether all parameters, and the output for `task` on one image (1, 3, H, W), are finite.
+
+    The model is in evaluation mode and not wrapped for distributed training.
+    """
+    finite = [parameter.isfinite().all() for parameter in model.parameters()]
+    return bool(torch.stack([*finite, model(image, [task])[-1].isfinite().all()]).all())
+
+
+@torch.no_grad()
 def task_gap(model: nn.Module, image: Tensor, tasks: Sequence[str]) -> float:
     """Mean absolute difference between the outputs of all pairs of tasks on one image.
 

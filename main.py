@@ -1,12 +1,15 @@
 """Train UPOCR jointly on its data sets, or evaluate a checkpoint: `python main.py --help`."""
 
+import contextlib
 import logging
+from pathlib import Path
 
 from models.checkpoint import load_checkpoint
 from options import changes, parse_command_line, resolve
 from trainer import Trainer, evaluate_checkpoint
 from utils import dist
 from utils.cli import run
+from utils.lock import locked
 from utils.logger import setup_logging
 
 logger = logging.getLogger("upocr")
@@ -26,10 +29,12 @@ def main() -> None:
             logger.info(line)
         if options.run.tf32:
             dist.allow_tf32()
-        if checkpoint is not None and options.run.eval:
-            evaluate_checkpoint(options, device, checkpoint)
-        else:
-            Trainer(options, device, checkpoint).run()
+        folder = Path(options.run.output_dir)
+        with locked(folder) if dist.is_main_process() else contextlib.nullcontext():
+            if checkpoint is not None and options.run.eval:
+                evaluate_checkpoint(options, device, checkpoint)
+            else:
+                Trainer(options, device, checkpoint).run()
     except RuntimeError as error:
         if dist.is_peer_failure(error):
             raise ValueError("lost another process, see its message") from None

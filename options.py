@@ -15,6 +15,7 @@ from models import VARIANTS
 from models.upocr import STRIDE
 from utils.cli import BOOL, Parser
 from utils.dist import AMP_DTYPES
+from utils.quote import quote
 
 MAX_SEED = 2**32 - 1
 # Belongs to one command, not to the run that a configuration or a checkpoint describes.
@@ -275,11 +276,11 @@ def flatten(content: Any) -> dict[str, Any]:
         if group == "resolved":  # for people: facts that follow from the options
             continue
         if group not in GROUPS or not isinstance(values, Mapping):
-            raise ValueError(f"unknown group {group!r}, expected {', '.join(GROUPS)}")
+            raise ValueError(f"unknown group {quote(group)}, expected {', '.join(GROUPS)}")
         hints = typing.get_type_hints(GROUPS[group])
         for name, value in values.items():
             if name not in hints or name in OF_THE_COMMAND:
-                raise ValueError(f"unknown option {name!r} in {group}")
+                raise ValueError(f"unknown option {quote(name)} in {group}")
             flat[name] = _checked_type(name, value, hints[name])
     return flat
 
@@ -298,7 +299,7 @@ def _checked_type(name: str, value: Any, hint: Any) -> Any:
             return float(value)
         if type(value) is kind:
             return value
-    raise ValueError(f"{name} is {str(value)[:80]!r}, expected {hint}")
+    raise ValueError(f"{name} is {quote(value)}, expected {hint}")
 
 
 def resolve(given: Mapping[str, Any], earlier: Mapping[str, Any]) -> Options:

@@ -11,7 +11,7 @@ from torch import nn
 
 import startup
 from datasets import MultiTaskLoader, TextDataset, build_dataset, evaluation_loader
-from engine import evaluate, task_gap, train_one_epoch
+from engine import evaluate, task_gap, train_one_epoch, weights_are_sound
 from eval import EvaluationOptions, build_evaluator, headline
 from eval.records import METRICS, read_metrics
 from models import (
@@ -155,7 +155,7 @@ class Trainer:
         position = steps * optimisation.batch_size * dist.world_size()
         official = {"step": steps, "position": position}  # official files do not record it
         self.loader.load_state_dict(state.get("loader", official))
-        self.best = dict(state.get("best", {}))
+        self.best = {str(task): float(score) for task, score in state.get("best", {}).items()}
         if dist.rank() < len(state.get("rng", [])):
             dist.set_rng_state(state["rng"][dist.rank()], self.device)
 
@@ -189,6 +189,7 @@ class Trainer:
             )
             set_lr(self.optimizer, lr)
             record: dict[str, Any] = {"lr": lr, "train": self._train_epoch(batches, epoch)}
+            self._check_weights(epoch)
             record |= self._task_gap()
             improved: list[str] = []
             if self.validation and _is_due(epoch, optimisation.eval_interval, epochs):
@@ -231,9 +232,30 @@ class Trainer:
                 clip_max_norm=optimisation.clip_max_norm,
             )
         except DivergenceError as error:
-            last = self.output_dir / LAST
-            good = last if last.exists() else self.options.run.resume or "none"
-            raise ValueError(f"{error}; last good checkpoint: {good}") from None
+            raise ValueError(f"{error}; {self._last_good()}") from None
+
+    def _last_good(self) -> str:
+        last = self.output_dir / LAST
+        return (
+            f"last good checkpoint: {last if last.exists() else self.options.run.resume or 'none'}"
+        )
+
+    def _check_weights(self, epoch: int) -> None:
+        """Raise ValueError if the last update has destroyed the weights, which are not saved then.
+
+        Losses tell only of the weights before an update, and weights may be finite but so large
+        that no output is.
+        """
+        sample = self.loader.datasets[0][0, self.options.run.seed]
+        if weights_are_sound(
+            self.model.eval(), to_unit(sample["image"][None], self.device), self.model.tasks[0]
+        ):
+            return
+        step = self.options.optimisation.iter_per_epoch - 1
+        raise ValueError(
+            f"the update at epoch {epoch}, step {step} left weights that are not finite or give "
+            f"outputs that are not, and is not saved; {self._last_good()}"
+        )
 
     def _task_gap(self) -> dict[str, float]:
         """The gap between the tasks on the first training image, the same in every epoch."""

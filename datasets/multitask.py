@@ -12,6 +12,8 @@ from torch.utils.data import DataLoader, Dataset
 from datasets.base import Sample, TextDataset
 from tasks import TASKS
 from utils.batch import Batch
+from utils.processes import end_with_parent
+from utils.quote import quote
 
 # Branches of the seed: the order of the samples is independent of their augmentation.
 ORDER, AUGMENTATION = 0, 1
@@ -83,7 +85,11 @@ class MultiTaskLoader:
         """Continue after `state`.
 
         The epochs continue without a gap even if the batch size or the number of processes differs.
+        Raises ValueError for numbers that no loader has returned.
         """
+        for name in ("step", "position"):
+            if not isinstance(state[name], int) or state[name] < 0:
+                raise ValueError(f"{name} of the loader is {quote(state[name])}")
         self._step, self._position = state["step"], state["position"]
         self._batches = None
 
@@ -189,6 +195,7 @@ def _worker_options(num_workers: int) -> dict[str, Any]:
         if can_fork:  # import once for all workers
             context.set_forkserver_preload(["torchvision.transforms"])
         options["multiprocessing_context"] = context
+        options["worker_init_fn"] = end_with_parent
     return options
 
 

@@ -9,6 +9,7 @@ from models.init import init_weights
 from models.prompt import TaskPrompt
 from models.upocr import UPOCRNetwork
 from tasks import OFFICIAL_TASKS
+from utils.quote import quote
 from utils.registry import Registry
 
 # Paper, section 4.2, and the defaults of the official command line.
@@ -46,6 +47,9 @@ VARIANTS.register("upocr_nano")(
         "dec_drop_path": 0.0,
     }
 )
+# Far above every published Swin V2, and low enough that no file of kilobytes fills the memory.
+MAX_EMBED_DIM, MAX_DEPTH, MAX_BLOCKS, MAX_WINDOW = 4096, 64, 256, 64
+MAX_TABLES = 2**30  # bytes of the position indices of one half
 FROM_SCRATCH = ("upocr_nano",)  # variants that start without pre-trained weights by default
 
 
@@ -88,19 +92,20 @@ def _half(numbers: dict[str, Any], half: str) -> list[Any]:
 def check_architecture(numbers: Any) -> None:
     """Raise ValueError unless `numbers` has the keys and types of `PAPER` and fits together."""
     if not isinstance(numbers, dict):
-        raise ValueError(f"architecture is {numbers!r}, expected a dictionary")
+        raise ValueError(f"architecture is {quote(numbers)}, expected a dictionary")
     _check_types(numbers)
     dim = numbers["embed_dim"]
-    if dim < 1:
-        raise ValueError(f"embed_dim is {dim}, expected at least 1")
+    if not 1 <= dim <= MAX_EMBED_DIM:
+        raise ValueError(f"embed_dim is {quote(dim)}, expected 1 to {MAX_EMBED_DIM}")
     _check_half("enc", [dim, 2 * dim, 4 * dim, 8 * dim], *_half(numbers, "enc"))
     _check_half("dec", [8 * dim // 2**stage for stage in range(5)], *_half(numbers, "dec"))
 
 
 def _check_types(numbers: dict[str, Any]) -> None:
-    unknown = sorted(set(numbers) - set(PAPER), key=str)
+    unknown = sorted(set(numbers) - set(PAPER), key=quote)
     if unknown:
-        raise ValueError(f"unknown architecture options {unknown}, expected some of {list(PAPER)}")
+        listed = quote(unknown)
+        raise ValueError(f"unknown architecture options {listed}, expected some of {list(PAPER)}")
     for name, example in PAPER.items():
         value = numbers.get(name)
         if isinstance(example, list):
@@ -108,7 +113,9 @@ def _check_types(numbers: dict[str, Any]) -> None:
         else:
             fits = type(value) is int or type(value) is type(example)
         if not fits:
-            raise ValueError(f"architecture: {name} is {value!r}, expected a value like {example}")
+            raise ValueError(
+                f"architecture: {name} is {quote(value)}, expected a value like {example}"
+            )
 
 
 def _check_half(
@@ -122,19 +129,31 @@ def _check_half(
 ) -> None:
     if len(depths) != len(dims) or len(num_heads) != len(dims) or min(depths) < 1:
         raise ValueError(
-            f"{half}_depths {depths} and {half}_num_heads {num_heads}: expected {len(dims)} "
-            "positive numbers each"
+            f"{half}_depths {quote(depths)} and {half}_num_heads {quote(num_heads)}: expected "
+            f"{len(dims)} positive numbers each"
+        )
+    if max(depths) > MAX_DEPTH or sum(depths) > MAX_BLOCKS:
+        raise ValueError(
+            f"{half}_depths {quote(depths)}: expected at most {MAX_DEPTH} blocks per stage and "
+            f"{MAX_BLOCKS} in all"
         )
     for dim, heads in zip(dims, num_heads, strict=True):
         if heads < 1 or dim % heads or dim % 4:
             raise ValueError(
-                f"a stage of {dim} channels does not divide into {heads} heads of "
+                f"a stage of {dim} channels does not divide into {quote(heads)} heads of "
                 f"{half}_num_heads and into patches of 4"
             )
-    if window_size < 2 or window_size % 2 or pretrained < 0 or pretrained == 1:
+    outside = not 2 <= window_size <= MAX_WINDOW or not 0 <= pretrained <= MAX_WINDOW
+    if outside or window_size % 2 or pretrained == 1:
         raise ValueError(
-            f"{half}_window_size {window_size} must be even, {half}_pretrained_window_size "
-            f"{pretrained} must be 0 or at least 2"
+            f"{half}_window_size {quote(window_size)} must be even, "
+            f"{half}_pretrained_window_size {quote(pretrained)} must be 0 or at least 2, and both "
+            f"at most {MAX_WINDOW}"
+        )
+    if 8 * sum(depths) * window_size**4 > MAX_TABLES:
+        raise ValueError(
+            f"{half}_window_size {window_size} in {sum(depths)} blocks: their position indices "
+            f"would take more than {MAX_TABLES // 2**20} MiB"
         )
     if not 0 <= drop_path < 1:
-        raise ValueError(f"{half}_drop_path {drop_path} is not in [0, 1)")
+        raise ValueError(f"{half}_drop_path {quote(drop_path)} is not in [0, 1)")

@@ -17,13 +17,16 @@ from models.build import PAPER, build_upocr, check_architecture
 from models.upocr import STRIDE, UPOCRNetwork
 from tasks import OFFICIAL_TASKS, UNCALIBRATED, Verdict
 from utils.files import atomic_path
+from utils.quote import quote
 from utils.weights import CheckpointError, read_file, state_dict_of
 
 logger = logging.getLogger(__name__)
 
 DERIVED = ("relative_coords_table", "relative_position_index", "attn_mask")
 TIMM = "timm:"
+MAX_DISTANCE = 16.0  # in a table of log-spaced distances
 IMAGE_SIZE = 512  # Paper: section 4.2
+MAX_IMAGE_SIZE, MAX_EPOCH = 8192, 2**31  # of a file
 PROMPTS = "task_prompt.task_embedding.weight"
 # State of a training run, and its types.
 TRAINING = {
@@ -145,23 +148,31 @@ def _check_entries(checkpoint: Checkpoint) -> None:
         if not isinstance(value, expected):
             kind = type(value).__name__
             raise CheckpointError(f"{path}: {name} is a {kind}, expected a {expected.__name__}")
+    epoch = checkpoint.training.get("epoch", 0)
+    if not 0 <= epoch < MAX_EPOCH:
+        raise CheckpointError(f"{path}: epoch is {quote(epoch)}, expected 0 or more")
     tasks = checkpoint.tasks
     if not isinstance(tasks, list | tuple) or not all(isinstance(task, str) for task in tasks):
-        raise CheckpointError(f"{path}: tasks is {tasks!r}, expected a list of names")
+        raise CheckpointError(f"{path}: tasks is {quote(tasks)}, expected a list of names")
     checkpoint.tasks = tuple(tasks)
+    if checkpoint.model[PROMPTS].ndim != 2:
+        raise CheckpointError(f"{path}: {PROMPTS} is no table")
     rows = len(checkpoint.model[PROMPTS])
     if len(checkpoint.tasks) != rows:
-        listed = list(checkpoint.tasks)
-        raise CheckpointError(f"{path}: {rows} task prompts for the {len(listed)} tasks {listed}")
+        number, listed = len(tasks), quote(list(tasks))
+        raise CheckpointError(f"{path}: {rows} task prompts for the {number} tasks {listed}")
     size = checkpoint.image_size
-    if not isinstance(size, int) or size < STRIDE or size % STRIDE:
-        raise CheckpointError(f"{path}: image_size is {size!r}, expected a multiple of {STRIDE}")
+    if not isinstance(size, int) or not STRIDE <= size <= MAX_IMAGE_SIZE or size % STRIDE:
+        raise CheckpointError(
+            f"{path}: image_size is {quote(size)}, expected a multiple of {STRIDE} up to "
+            f"{MAX_IMAGE_SIZE}"
+        )
 
 
 def _verdict(numbers: Any, path: Path) -> Verdict:
     names = vars(UNCALIBRATED).keys()
     if not isinstance(numbers, dict) or not numbers.keys() <= names:
-        raise CheckpointError(f"{path}: verdict is {numbers!r}, expected {', '.join(names)}")
+        raise CheckpointError(f"{path}: verdict is {quote(numbers)}, expected {', '.join(names)}")
     try:
         return Verdict(**numbers)
     except ValueError as error:
@@ -182,7 +193,7 @@ def _infer_architecture(
             if official.format(half=half) in options:
                 numbers[ours.format(half=half)] = options[official.format(half=half)]
     try:
-        numbers["embed_dim"] = len(state["encoder.backbone.patch_embed.proj.weight"])
+        numbers["embed_dim"] = _length(state, "encoder.backbone.patch_embed.proj.weight")
         for half, prefix, stages in (("enc", "encoder.backbone", 4), ("dec", "decoder", 5)):
             numbers |= _infer_half(state, half, prefix, stages)
     except KeyError as error:
@@ -192,17 +203,25 @@ def _infer_architecture(
     return numbers
 
 
+def _length(state: dict[str, Tensor], name: str) -> int:
+    """Rows of a weight; none for a single number, which fits no architecture."""
+    return state[name].shape[0] if state[name].ndim else 0
+
+
 def _infer_half(state: dict[str, Tensor], half: str, prefix: str, stages: int) -> dict[str, Any]:
     depths, num_heads = [], []
     for stage in range(stages):
         block = re.compile(rf"{re.escape(prefix)}\.layers\.{stage}\.blocks\.(\d+)\.norm1\.weight")
         depths.append(sum(block.fullmatch(key) is not None for key in state))
-        num_heads.append(len(state[f"{prefix}.layers.{stage}.blocks.0.attn.logit_scale"]))
+        num_heads.append(_length(state, f"{prefix}.layers.{stage}.blocks.0.attn.logit_scale"))
     numbers: dict[str, Any] = {f"{half}_depths": depths, f"{half}_num_heads": num_heads}
     table = state.get(f"{prefix}.layers.0.blocks.0.attn.relative_coords_table")
     if table is not None:  # both windows follow from the derived table
+        largest = table.max().item() if table.ndim == 4 and table.numel() else 0.0
+        if not 0 < largest < MAX_DISTANCE:
+            raise KeyError(f"a usable {prefix}.layers.0.blocks.0.attn.relative_coords_table")
         window_size = (table.shape[1] + 1) // 2
-        spread = 2 ** (3 * table.max().item()) - 1
+        spread = 2 ** (3 * largest) - 1
         numbers[f"{half}_window_size"] = window_size
         numbers[f"{half}_pretrained_window_size"] = round(8 * (window_size - 1) / spread) + 1
     return numbers
@@ -222,8 +241,14 @@ def build_from_checkpoint(
     Raises CheckpointError if numbers or weights do not fit.
     """
     tasks = checkpoint.tasks if tasks is None else tuple(tasks)
+    architecture = checkpoint.architecture | overrides
     try:
-        model = build_upocr(tasks=tasks, **(checkpoint.architecture | overrides))
+        with torch.device("meta"):  # the shapes alone: what does not fit takes no memory
+            shapes = build_upocr(tasks=checkpoint.tasks, **architecture)
+        check_weights(shapes, checkpoint.model, checkpoint.path)
+        model = build_upocr(tasks=tasks, **architecture)
+    except CheckpointError:
+        raise
     except ValueError as error:
         raise CheckpointError(f"{checkpoint.path}: {error}") from None
     state = checkpoint.model | {PROMPTS: _prompts_for(tasks, checkpoint)}
@@ -248,10 +273,18 @@ def _prompts_for(tasks: Sequence[str], checkpoint: Checkpoint) -> Tensor:
 def load_weights(
     module: nn.Module, state: dict[str, Tensor], source: Path | str, may_miss: Sequence[str] = ()
 ) -> None:
-    """Load weights; anything missing, left over or of another shape is an error that lists it.
+    """Load weights; an error lists all that is missing, left over or of another shape or type.
 
     Parameters in `may_miss` keep their values if `state` lacks them. Raises CheckpointError.
     """
+    check_weights(module, state, source, may_miss)
+    module.load_state_dict(state, strict=False)
+
+
+def check_weights(
+    module: nn.Module, state: dict[str, Tensor], source: Path | str, may_miss: Sequence[str] = ()
+) -> None:
+    """Raise CheckpointError unless `load_weights` can load; the module may be on `meta`."""
     own = module.state_dict()
     problems = {
         "missing": [key for key in own if key not in state and key not in may_miss],
@@ -261,16 +294,20 @@ def load_weights(
             for key in own
             if key in state and state[key].shape != own[key].shape
         ],
+        "other types": [
+            f"{key} {state[key].dtype} for {own[key].dtype}"
+            for key in own
+            if key in state and state[key].is_floating_point() != own[key].is_floating_point()
+        ],
     }
     found = [f"{len(keys)} {kind} ({_abbreviate(keys)})" for kind, keys in problems.items() if keys]
     if found:
         raise CheckpointError(f"{source}: weights do not fit the model: {'; '.join(found)}")
-    module.load_state_dict(state, strict=False)
 
 
 def _abbreviate(names: list[str], most: int = 4) -> str:
     more = f", and {len(names) - most} more" if len(names) > most else ""
-    return ", ".join(names[:most]) + more
+    return ", ".join(name if len(name) < 200 else quote(name) for name in names[:most]) + more
 
 
 def load_pretrained_encoder(model: UPOCRNetwork, source: str | Path) -> None:

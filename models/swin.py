@@ -235,5 +235,5 @@ class SwinStage(nn.Module):
 
 def drop_path_schedule(rate: float, depths: Sequence[int]) -> list[list[float]]:
     """Stochastic depth that grows linearly from 0 to `rate` over all blocks, one list per stage."""
-    rates = torch.linspace(0, rate, sum(depths), dtype=torch.float64)
+    rates = torch.linspace(0, rate, sum(depths), dtype=torch.float64, device="cpu")
     return [stage.tolist() for stage in rates.split(list(depths))]

@@ -385,6 +385,15 @@ def test_diverged_training_stops_and_names_the_last_good_checkpoint(command, tmp
     assert last.read_bytes() == before
 
 
+@pytest.mark.parametrize("rate", ["1e30", "1e38"])
+def test_a_diverged_update_is_not_saved(command, tmp_path, rate):
+    rates = ["--lr", rate, "--warmup_epochs", "0", "--iter_per_epoch", "1"]
+    message = "update at epoch 0, step 0 left weights .* last good checkpoint: none"
+    with pytest.raises(ValueError, match=message):
+        command(*TRAINING, *rates, "--epochs", "2", "--output_dir", tmp_path)
+    assert not list(tmp_path.glob("*.pth"))
+
+
 def test_images_without_labels_give_pictures_and_a_count(command, checkpoint, tmp_path):
     root = tmp_path / "data"
     images = root / REMOVAL / "test" / "image"

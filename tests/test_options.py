@@ -89,7 +89,7 @@ def test_options_survive_a_configuration_file(tmp_path):
         ("run: {lr: 3}", "unknown option 'lr' in run"),
         ("run: {resume: a.pth}", "unknown option 'resume' in run"),
         ("run: {seed: many}", "seed is 'many', expected <class 'int'>"),
-        ("run: {amp: 1}", "amp is '1', expected <class 'bool'>"),
+        ("run: {amp: 1}", "amp is 1, expected <class 'bool'>"),
         ("data: {data_cfg_paths: x}", "data_cfg_paths is 'x'"),
         ("run: [", "not a YAML file"),
     ],

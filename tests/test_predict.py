@@ -282,7 +282,10 @@ def test_interrupted_run_keeps_its_records(weights, folder, tmp_path, monkeypatc
         (["{folder}/a.png", "--task", "sing"], "unknown task 'sing', expected one of text_rem"),
         (["{folder}/a.png", "--weights", "none.pth"], "no such checkpoint"),
         (["{folder}/a.png", "--weights", "{folder}/a.png"], "a.png: is damaged"),
-        (["{folder}/a.png", "--output_dir", "{folder}/a.png"], "File exists"),
+        (
+            ["{folder}/a.png", "--output_dir", "{folder}/a.png"],
+            "a.png is a file, expected a folder",
+        ),
         (["{folder}/a.png", "{folder}/twin/a.png"], "would both write the results"),
         (["{folder}/a.png", "--region", "1,2,three,4"], "four whole numbers"),
         (["{folder}/a.png", "--region", "1,2"], "x1,y1,x2,y2"),

@@ -9,6 +9,8 @@ from pathlib import Path
 import numpy as np
 from PIL import Image, ImageOps, UnidentifiedImageError
 
+from upocr.opening import open_image
+
 SUFFIXES = (".jpg", ".jpeg", ".png", ".webp")
 RESOURCES = ".rcc"  # Qt resource files; photographs lie in them as they are
 SIGNATURES = (b"\xff\xd8\xff", b"RIFF")  # JPEG, WebP
@@ -33,7 +35,7 @@ def pictures(folder: Path) -> Iterator[tuple[str, Image.Image]]:
         if path.suffix.lower() in SUFFIXES:
             # Plasma names its files by size only: WALLPAPER/contents/images/1920x1080.jpg
             stem = path.parts[-4] if path.parent.name.startswith("images") else path.stem
-            yield f"{package}-{stem}", Image.open(path)
+            yield f"{package}-{stem}", open_image(path)
         elif path.suffix == RESOURCES and path.stem in ACTIVITIES:
             for number, picture in enumerate(embedded(path.read_bytes())):
                 yield f"{package}-{path.stem}-{number:03d}", picture

@@ -36,5 +36,5 @@ def read_json(path: Path) -> Any:
         return json.loads(path.read_text(encoding="utf-8"))
     except FileNotFoundError:
         raise ValueError(f"{path}: no such file") from None
-    except ValueError:
+    except (ValueError, RecursionError):  # nested too deep
         raise ValueError(f"{path}: not JSON") from None

@@ -1,6 +1,7 @@
 """A user's picture with everything that its file carries: depth, alpha, profile, pages."""
 
 import contextlib
+import math
 import struct
 import zlib
 from collections.abc import Iterator
@@ -16,6 +17,7 @@ import tifffile
 from PIL import Image, ImageCms, TiffImagePlugin, UnidentifiedImageError
 
 from upocr.files import atomic_path
+from upocr.opening import PictureError, check_tiff, inflates_within, open_image
 from upocr.tiling import row_bands
 
 HEIF = (".heic", ".heif")  # read by an extra
@@ -25,6 +27,7 @@ SUFFIXES = (
 )
 SAME = {"JPEG": "jpg", "MPO": "jpg", "PNG": "png", "WEBP": "webp", "TIFF": "tif"}
 MAX_PIXELS = 200_000_000
+DEFLATE = (tifffile.COMPRESSION.ADOBE_DEFLATE, tifffile.COMPRESSION.DEFLATE)
 ORIENTATION = 0x0112  # EXIF tag
 BITS_PER_SAMPLE = 258  # TIFF tag
 # EXIF orientation -> (transpose, flip rows, flip columns), applied in this order.
@@ -37,10 +40,6 @@ TURNS = {
     7: (True, True, True),
     8: (True, True, False),
 }
-
-
-class PictureError(ValueError):
-    """A picture that cannot be used; the message names the file."""
 
 
 class UnknownKindError(PictureError):
@@ -194,7 +193,7 @@ def read_pages(path: str | File, max_pixels: int = MAX_PIXELS) -> Iterator[Pictu
     if path.suffix.lower() in HEIF:
         _reads_heif()
     try:
-        with _without_pillow_limit(), path.open("rb") as file, Image.open(file) as image:
+        with _without_pillow_limit(), path.open("rb") as file, open_image(file) as image:
             yield from _pages(path, image, max_pixels)
     except FileNotFoundError:
         raise ValueError(f"{path}: no such file") from None
@@ -204,8 +203,10 @@ def read_pages(path: str | File, max_pixels: int = MAX_PIXELS) -> Iterator[Pictu
         with path.open("rb") as file:
             reason = "not an image of a readable kind" if file.read(1) else "is empty"
         raise UnknownKindError(f"{path}: {reason}") from None
-    except PictureError:
-        raise
+    except PictureError as error:
+        if str(path) in str(error):
+            raise
+        raise PictureError(f"{path}: {error}") from None
     except Exception as error:  # decoders raise anything on damaged files
         text = str(getattr(error, "strerror", None) or error)
         reason = " ".join(text.split()) or type(error).__name__
@@ -241,6 +242,7 @@ def _pages(path: File, image: Image.Image, max_pixels: int) -> Iterator[Picture]
         notes = (f"animation of {frames} frames: the first one is used",)
     for page in range(pages):
         image.seek(page)
+        check_tiff(image)
         width, height = image.size
         if width * height > max_pixels:
             raise TooManyPixelsError(
@@ -254,6 +256,9 @@ def _pages(path: File, image: Image.Image, max_pixels: int) -> Iterator[Picture]
         else:
             image.load()
             picture = _from_pillow(image, name, path)
+        if sorted(picture.size) != sorted((width, height)):  # a page may lie on its side
+            found = " x ".join(map(str, picture.size[::-1]))
+            raise PictureError(f"{path}: says {width} x {height} pixels and holds {found}")
         yield replace(picture, format=image.format or "", notes=notes)
 
 
@@ -293,8 +298,31 @@ def _deep_tiff(path: File, page: int) -> tuple[np.ndarray, bool]:
             content, pages = np.frombuffer(path.read_bytes(), np.uint8), (page, page + 1)
             found = cv2.imdecodemulti(content, cv2.IMREAD_UNCHANGED, range=pages)[1]
             return _from_opencv(found[0] if found else None, path), True
+        _check_strips(tags)
         array = tags.asarray()
     return array.transpose(1, 2, 0) if by_channel else array, False
+
+
+def _check_strips(page: tifffile.TiffPage) -> None:
+    """Raise PictureError unless every strip or tile holds no more than its pixels.
+
+    tifffile inflates without a limit: a strip of kilobytes may hold gigabytes.
+    """
+    if page.compression == tifffile.COMPRESSION.NONE:
+        return
+    if page.compression not in DEFLATE:
+        raise PictureError(f"16 bits with the compression {page.compression} are not supported")
+    rows, *others = page.chunks
+    rows = rows if page.is_tiled else min(rows, page.imagelength)
+    limit = math.prod([rows, *others, 2])  # bytes
+    file = page.parent.filehandle
+    too_many = len(page.dataoffsets) > math.prod(page.chunked)
+    if too_many or sum(page.databytecounts) > file.size:
+        raise PictureError("has strips that overlap, or more than its pixels need")
+    for offset, size in zip(page.dataoffsets, page.databytecounts, strict=True):
+        file.seek(offset)
+        if not inflates_within(file.read(size), limit):
+            raise PictureError(f"a strip holds more than its {limit} bytes")
 
 
 def _from_opencv(array: np.ndarray | None, path: File) -> np.ndarray:

@@ -11,6 +11,7 @@ from upocr.composite import COMPOSITES, DIFFERENCE, DILATION, parse_region
 from upocr.decisions import COMPONENT, DECISIONS
 from upocr.inputs import collect_inputs
 from upocr.job import Job
+from upocr.lock import locked
 from upocr.picture import MAX_PIXELS
 from upocr.predictor import MODES, UPOCR
 from upocr.records import RESULTS_FILE, Records
@@ -135,12 +136,12 @@ def predict(args: argparse.Namespace) -> int:
     """Run on files; 0 if all went well, 1 if some failed."""
     # A polite kill ends like an error: no temporary files, records of finished images kept.
     signal.signal(signal.SIGTERM, lambda number, frame: sys.exit(128 + number))
-    records = Records(args.output_dir)
-    inputs = collect_inputs(
-        args.images, args.recursive, sys.stdin, args.output_dir, records.files()
-    )
-    args.output_dir.mkdir(parents=True, exist_ok=True)
-    errors = build_job(args, records).run(inputs)
+    with locked(args.output_dir):
+        records = Records(args.output_dir)
+        inputs = collect_inputs(
+            args.images, args.recursive, sys.stdin, args.output_dir, records.files()
+        )
+        errors = build_job(args, records).run(inputs)
     for error in errors:
         print(f"error: {error}", file=sys.stderr)
     done = f"{len(inputs) - len(errors)} of {len(inputs)} images done"

@@ -6,9 +6,11 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from upocr.quote import quote
 from upocr.registry import Registry
 
 Colour = tuple[int, int, int]  # RGB, 0-255
+MAX_NUMBER = 1e30  # of a verdict; NaN is not below it
 
 # Tints of overlays; class pictures use the colours of the classes.
 ERASED: Colour = (220, 0, 200)
@@ -93,8 +95,8 @@ class Verdict:
 
     def __post_init__(self) -> None:
         for name, value in vars(self).items():
-            if not isinstance(value, int | float) or not np.isfinite(value):
-                raise ValueError(f"{name} of the verdict is {value!r}, expected a number")
+            if not isinstance(value, int | float) or not abs(value) < MAX_NUMBER:
+                raise ValueError(f"{name} of the verdict is {quote(value)}, expected a number")
 
     def probability(self, share: np.ndarray) -> np.ndarray:
         """Mean shares of words -> probabilities of tampering, both float64 in [0, 1]."""

@@ -12,6 +12,7 @@ import torch.distributed as dist
 from torch import Tensor, nn
 
 from utils.memory import peak_memory
+from utils.processes import end_with_launcher
 
 AMP_DTYPES = {"float16": torch.float16, "bfloat16": torch.bfloat16}
 
@@ -73,6 +74,8 @@ def init_process_group(device: torch.device) -> None:
     """Join the process group announced by torchrun, if any."""
     if "RANK" not in os.environ or "WORLD_SIZE" not in os.environ:
         return
+    if "TORCHELASTIC_RUN_ID" in os.environ:  # torchrun; a shell that starts ranks may end before
+        end_with_launcher()
     if device.type == "cuda":
         torch.cuda.set_device(device)
     backend = "nccl" if device.type == "cuda" else "gloo"

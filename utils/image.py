@@ -8,6 +8,7 @@ import torch
 from PIL import Image, ImageDraw, ImageFont, UnidentifiedImageError
 from torch import Tensor
 
+from upocr.opening import open_image
 from utils.files import atomic_path
 
 SUFFIXES = (".jpg", ".jpeg", ".png", ".bmp")  # of images in a folder, in upper or lower case
@@ -42,7 +43,7 @@ def read_mask(path: str | Path) -> Image.Image:
 
 def _read(path: str | Path, mode: str) -> Image.Image:
     try:
-        with Image.open(path) as image:
+        with open_image(path) as image:
             image.load()  # `open` reads the header only; a truncated file fails here
             return _to_8_bit(image).convert(mode)
     except FileNotFoundError:

@@ -202,13 +202,13 @@ class RunLog:
             )
 
     def _keep_before(self, epoch: int) -> None:
-        lines = self._file.read_text(encoding="utf-8").splitlines(keepends=True)
+        lines = whole_lines(self._file.read_text(encoding="utf-8", errors="replace"))
         try:
             kept = [line for line in lines if json.loads(line)["epoch"] < epoch]
         except (ValueError, TypeError, KeyError):
             raise ValueError(f"{self._file}: not a log of this program, move it away") from None
         with atomic_path(self._file) as temporary:
-            temporary.write_text("".join(kept), encoding="utf-8")
+            temporary.write_text("".join(f"{line}\n" for line in kept), encoding="utf-8")
 
     def write(self, epoch: int, record: dict[str, Any]) -> None:
         """Append a JSON line, and its numbers to TensorBoard and W&B."""
@@ -223,6 +223,17 @@ class RunLog:
             self._writer.flush()
         if self._wandb is not None:
             self._wandb.log(numbers, step=epoch)
+
+
+def whole_lines(text: str) -> list[str]:
+    """Lines of a JSON-lines file, without a last one that a full disk or a power cut has torn."""
+    *lines, last = text.split("\n")
+    try:
+        json.loads(last)
+    except ValueError:
+        is_ours = last.startswith("{") or not last.strip("\0")
+        return lines if is_ours else [*lines, last]
+    return [*lines, last]
 
 
 def _flatten(record: dict[str, Any], prefix: str = "") -> dict[str, Any]:

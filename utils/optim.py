@@ -1,7 +1,15 @@
 """Parameter groups, AdamW and the learning-rate schedule."""
 
+import math
+from typing import Any
+
 import torch
-from torch import nn
+from torch import Tensor, nn
+
+from utils.quote import quote
+from utils.weights import unfit
+
+MOMENTS = ("exp_avg", "exp_avg_sq")
 
 
 def parameter_groups(
@@ -32,21 +40,51 @@ def build_optimizer(
 def load_optimizer(optimizer: torch.optim.Optimizer, state: dict) -> None:
     """Continue with the moments and step counts of `state`, and the options of `optimizer`.
 
-    Raises ValueError if a moment does not fit its parameter.
+    Raises ValueError, before anything changes, for an entry that does not fit its parameter.
     """
-    options = [{k: v for k, v in g.items() if k != "params"} for g in optimizer.param_groups]
-    # This option of ours decides if the step counts belong on the device.
-    groups = [{**group, "fused": optimizer.defaults["fused"]} for group in state["param_groups"]]
-    optimizer.load_state_dict({**state, "param_groups": groups})
-    for group, own in zip(optimizer.param_groups, options, strict=True):
-        group.update(own)  # official files lack `lr_ratio`
-    for parameter, moments in optimizer.state.items():
-        for name in ("exp_avg", "exp_avg_sq"):
-            if moments[name].shape != parameter.shape:
-                raise ValueError(
-                    f"{name} has shape {tuple(moments[name].shape)}, its parameter "
-                    f"{tuple(parameter.shape)}"
-                )
+    numbers = [group["params"] for group in state["param_groups"]]
+    own = [group["params"] for group in optimizer.param_groups]
+    sizes = [len(group) for group in numbers], [len(group) for group in own]
+    if sizes[0] != sizes[1]:
+        raise ValueError(f"optimizer groups of {sizes[0]} parameters, expected {sizes[1]}")
+    parameters = {
+        number: parameter
+        for group, of_ours in zip(numbers, own, strict=True)
+        for number, parameter in zip(group, of_ours, strict=True)
+    }
+    if len(parameters) < sum(sizes[1]) or not state["state"].keys() <= parameters.keys():
+        raise ValueError("optimizer state and groups do not name the same parameters")
+    for number, entries in state["state"].items():
+        _check_moments(f"optimizer state {number}", entries, parameters[number])
+    # Our own options: they decide if the step counts belong on the device, and official files
+    # lack `lr_ratio`.
+    groups = [
+        {**group, "params": names}
+        for group, names in zip(optimizer.param_groups, numbers, strict=True)
+    ]
+    optimizer.load_state_dict({"state": state["state"], "param_groups": groups})
+
+
+def _check_moments(source: str, entries: dict[str, Any], parameter: Tensor) -> None:
+    """Raise ValueError unless fused AdamW can write into `entries` as into its own."""
+    if set(entries) != {"step", *MOMENTS}:
+        raise ValueError(f"{source}: expected step, {', '.join(MOMENTS)}")
+    step = entries["step"]
+    if not isinstance(step, Tensor | float | int) or (isinstance(step, int) and step > 2**53):
+        raise ValueError(f"{source}: step is {quote(step)}")
+    if isinstance(step, Tensor) and (step.ndim or unfit(step) or not step.is_floating_point()):
+        raise ValueError(f"{source}: step is {unfit(step) or 'not one number'}")
+    if not 0 <= float(step) < math.inf:
+        raise ValueError(f"{source}: step is {float(step)}")
+    for name in MOMENTS:
+        moment = entries[name]
+        if not isinstance(moment, Tensor) or unfit(moment):
+            problem = unfit(moment) if isinstance(moment, Tensor) else type(moment).__name__
+            raise ValueError(f"{source}: {name} is {problem}, expected plain numbers")
+        found, expected = (moment.dtype, moment.shape), (parameter.dtype, parameter.shape)
+        if found != expected:
+            shapes = f"{found[0]} {tuple(found[1])}, its parameter {expected[0]}"
+            raise ValueError(f"{source}: {name} is {shapes} {tuple(expected[1])}")
 
 
 def learning_rate(

@@ -4,12 +4,15 @@ import argparse
 import json
 import pickle
 import re
+import zipfile
 from pathlib import Path
 from typing import Any
 
 import torch
 from safetensors import SafetensorError, safe_open
 from torch import Tensor
+
+from utils.quote import quote
 
 # JSON, in the header of a safetensors file.
 METADATA = ("architecture", "tasks", "image_size", "verdict")
@@ -21,6 +24,8 @@ class CheckpointError(ValueError):
 
 def read_file(path: Path) -> dict[str, Any]:
     """Content of a pickled or safetensors file of weights; raises CheckpointError."""
+    if path.exists() and not (path.is_file() or path.is_dir()):
+        raise CheckpointError(f"{path}: is a pipe or a device, expected a checkpoint file")
     read = _read_safetensors if path.suffix == ".safetensors" else _read_pickle
     try:
         content = read(path)
@@ -47,11 +52,38 @@ def state_dict_of(content: dict[str, Any], path: Path) -> dict[str, Tensor]:
     for key, value in state.items():
         if not isinstance(key, str) or not isinstance(value, Tensor):
             kind = type(value).__name__
-            raise CheckpointError(f"{path}: {key!r} is a {kind}, expected named weights")
+            raise CheckpointError(f"{path}: {quote(key)} is a {kind}, expected named weights")
+        if problem := unfit(value):
+            raise CheckpointError(f"{path}: {quote(key)} is {problem}, expected plain numbers")
     return {key.removeprefix("module."): value for key, value in state.items()}
 
 
+def unfit(tensor: Tensor) -> str | None:
+    """What keeps a tensor of a file from being used, such as `sparse`; None for a plain one.
+
+    Kernels that write in place trust shape and strides. A file can hold a tensor whose elements
+    share storage, lie outside of it, or have none at all.
+    """
+    if tensor.layout != torch.strided or tensor.is_nested:
+        return "sparse or nested"
+    if tensor.is_meta or tensor.device.type != "cpu":
+        return "without data"
+    if tensor.is_quantized or tensor.is_complex() or tensor.is_neg():
+        return "quantized, complex or a negated view"
+    if not _is_contiguous(tensor):
+        return "not contiguous"
+    end = (tensor.storage_offset() + tensor.numel()) * tensor.element_size()
+    return "larger than its storage" if end > tensor.untyped_storage().nbytes() else None
+
+
+def _is_contiguous(tensor: Tensor) -> bool:
+    """Whether every element has its own place, in either order of a convolution's weights."""
+    channels_last = tensor.ndim == 4 and tensor.is_contiguous(memory_format=torch.channels_last)
+    return tensor.is_contiguous() or channels_last
+
+
 def _read_pickle(path: Path) -> Any:
+    _check_records(path)
     # Official training checkpoints hold their command line as a Namespace, the only type allowed
     # besides plain ones.
     try:
@@ -68,6 +100,26 @@ def _read_pickle(path: Path) -> Any:
         raise CheckpointError(f"{path}: truncated or not a checkpoint ({reason})") from None
 
 
+def _check_records(path: Path) -> None:
+    """Raise CheckpointError for an archive that holds more than its own size.
+
+    `torch.save` stores records as they are, but `torch.load` inflates, too: gigabytes from a file
+    of megabytes.
+    """
+    with path.open("rb") as file:
+        if file.read(4) != b"PK\x03\x04":
+            return
+    try:
+        with zipfile.ZipFile(path) as archive:
+            records = archive.infolist()
+    except Exception as error:  # damaged bytes can raise anything here, too
+        raise CheckpointError(f"{path}: truncated or not a checkpoint ({quote(error)})") from None
+    if any(record.compress_type != zipfile.ZIP_STORED for record in records):
+        raise CheckpointError(f"{path}: holds compressed records, which torch.save never writes")
+    if sum(record.file_size for record in records) > path.stat().st_size:
+        raise CheckpointError(f"{path}: holds records that overlap")
+
+
 def _read_safetensors(path: Path) -> dict[str, Any]:
     try:
         with safe_open(path, framework="pt") as file:
@@ -76,5 +128,5 @@ def _read_safetensors(path: Path) -> dict[str, Any]:
             return {"model": {key: file.get_tensor(key) for key in file.keys()}, **content}  # noqa: SIM118 - not a dictionary
     except (FileNotFoundError, IsADirectoryError, PermissionError):
         raise
-    except (SafetensorError, ValueError, OSError) as error:
+    except (SafetensorError, ValueError, OSError, RecursionError) as error:
         raise CheckpointError(f"{path}: truncated or not a checkpoint ({error})") from None

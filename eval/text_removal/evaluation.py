@@ -16,6 +16,7 @@ from eval.text_removal.scores import PAPER, PROTOCOL, STRICT, PairScore, average
 from utils.cli import BOOL, Parser, run
 from utils.files import write_json
 from utils.image import SUFFIXES
+from utils.processes import end_with_parent
 
 Pair = tuple[Path, Path]  # output, label
 
@@ -85,7 +86,7 @@ def evaluate_pairs(pairs: list[Pair], num_workers: int = 0) -> dict[str, Any]:
 def _score_pairs(pairs: list[Pair], num_workers: int) -> list[PairScore]:
     if num_workers <= 1:
         return [score_pair(*pair) for pair in pairs]
-    with ProcessPoolExecutor(num_workers) as executor:
+    with ProcessPoolExecutor(num_workers, initializer=end_with_parent) as executor:
         return list(executor.map(score_pair, *zip(*pairs, strict=True), chunksize=4))
 
 

@@ -1,12 +1,13 @@
 """The log of an epoch: means, lines, and the end of a diverged training."""
 
+import json
 import logging
 import math
 
 import pytest
 import torch
 
-from utils.logger import Averages, DivergenceError, StepLog
+from utils.logger import Averages, DivergenceError, RunLog, StepLog
 
 
 def step_log(iterations: int, print_freq: int = 1, epoch: int = 0, patience: int = 0) -> StepLog:
@@ -62,3 +63,30 @@ def test_a_line_per_interval_and_one_at_the_end(caplog):
     assert "total 2.5000" in lines[1]
     assert "lr 2.50e-01" in lines[2]
     assert log.means() == {"total": 2.0, "grad_norm": 1.0, "text_removal/msr": 2.0}
+
+
+TORN = {
+    "half a line": '{"epoch": 2, "lr": 0.0',
+    "zeros after a power cut": "\0" * 40,
+    "half a character": '{"epoch": 2, "name": "\xc3',
+    "nothing": "",
+    "a whole line without its end": '{"epoch": 2}',
+}
+
+
+@pytest.mark.parametrize("kind", TORN)
+def test_a_torn_last_line_of_the_log_is_dropped(tmp_path, kind):
+    file = tmp_path / "log.txt"
+    file.write_bytes(b'{"epoch": 0}\n{"epoch": 1}\n' + TORN[kind].encode("latin-1"))
+    log = RunLog(tmp_path, {}, start_epoch=3, tensorboard=False, wandb=False)
+    log.write(3, {"lr": 0.1})
+    epochs = [json.loads(line)["epoch"] for line in file.read_text().splitlines()]
+    assert epochs == [0, 1, *([2] if "whole" in kind else []), 3]
+
+
+@pytest.mark.parametrize("content", ['{"epoch": 0}\nnotes\n{"epoch": 1}\n', "notes\n", "[1]\n"])
+def test_a_file_that_is_no_log_is_named_and_kept(tmp_path, content):
+    (tmp_path / "log.txt").write_text(content)
+    with pytest.raises(ValueError, match=r"log\.txt: not a log of this program"):
+        RunLog(tmp_path, {}, start_epoch=3, tensorboard=False, wandb=False)
+    assert (tmp_path / "log.txt").read_text() == content
