@@ -6,12 +6,12 @@ from types import SimpleNamespace
 import pytest
 import torch
 import torch.nn.functional as F
+from benchmarks.memory import saved_bytes, unit_batch
 from torch._subclasses.fake_tensor import FakeTensorMode
 from torch.utils.flop_counter import FlopCounterMode
 
 from benchmarks import ablations, inference, measure
 from benchmarks.measure import in_fresh_process, interleave, peak_gib, table
-from benchmarks.memory import saved_bytes, unit_batch
 from benchmarks.profile import REST, gflop_by_part, seconds_by_part
 from benchmarks.training import KINDS, Setting, make_step
 from options import parse_command_line, resolve
