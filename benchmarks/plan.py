@@ -304,7 +304,7 @@ def plan(args: Any) -> list[dict[str, Any]]:
         report("largest batch per task and GPU", batch_rows(accounts, kinds), {}),
         report("work per step and GPU", work_rows(accounts, flop, args.gpus), {}),
         report(
-            f"{EPOCHS} epochs of {STEPS} steps on A100, arithmetic alone; the paper's hours would be "
+            f"{EPOCHS} epochs of {STEPS} steps on A100, arithmetic alone; the paper's hours are "
             f"{sum(flop) * EPOCHS * STEPS / PAPER_HOURS / 3600 / 1e12:.1f} TFLOP/s per GPU",
             hour_rows(flop, args),
             {},
