@@ -55,6 +55,11 @@ class Watch(TorchDispatchMode):
 
     def __torch_dispatch__(self, func, types, args=(), kwargs=None):
         kwargs = kwargs or {}
+        if torch.is_inference_mode_enabled() and func.namespace == "aten":  # arrive whole
+            with self:
+                result = func.decompose(*args, **kwargs)
+            if result is not NotImplemented:
+                return result
         packet = func.overloadpacket
         operands = [x for x in tree_leaves((args, kwargs)) if isinstance(x, Tensor)]
         reads = packet in READING and any(x.device == GPU for x in operands)

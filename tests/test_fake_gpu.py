@@ -211,7 +211,7 @@ def train_faulty(misplaced):
 
 
 def test_a_tensor_on_the_cpu_is_an_error():
-    with pytest.raises(RuntimeError, match="devices,? cuda:0(,| and) cpu"):
+    with pytest.raises(RuntimeError, match=r"devices,? cuda:0(,| and) cpu"):
         train_faulty(misplaced=True)
 
 
