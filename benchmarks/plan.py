@@ -336,7 +336,10 @@ def batch_rows(accounts: Accounts, kinds: dict[str, list[Need]]) -> list[dict[st
     """The largest batch by memory of the card."""
     return [
         {"memory": f"{card} GiB"}
-        | {kind: largest_batch(accounts, *needs, card * GIB) for kind, needs in kinds.items()}
+        | {
+            kind: largest_batch(accounts, one, two, card * GIB)
+            for kind, (one, two) in kinds.items()
+        }
         for card in CARDS
     ]
 
