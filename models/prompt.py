@@ -60,7 +60,8 @@ class TaskPrompt(nn.Module):
         The T maps of one image follow one another.
         """
         try:
-            prompts = self.task_embedding(rows.to(features.device))  # (B, C) or (B, T, C)
+            rows_there = rows.to(features.device, non_blocking=True)
+            prompts = self.task_embedding(rows_there)  # (B, C) or (B, T, C)
         except IndexError:
             last = len(self.tasks) - 1
             raise ValueError(f"unknown tasks {rows.tolist()}, expected rows 0 to {last}") from None

@@ -2,9 +2,10 @@
 
 import pytest
 import torch
-from small_run import EVAL, TRAINING
+from small_run import DATA, EVAL, TRAINING, torchrun
 
 from tasks import OFFICIAL_TASKS as TASKS
+from utils.optim import build_optimizer
 
 pytestmark = [
     pytest.mark.gpu,
@@ -36,3 +37,37 @@ def test_mixed_precision_trains_resumes_and_evaluates(command, tmp_path, dtype):
         *("--resume", last, "--eval_data_cfg_path", *EVAL, "--output_dir", tmp_path / "eval"),
     )
     assert (tmp_path / "eval" / "metrics.json").exists()
+
+
+@pytest.mark.parametrize("option", ["--tf32", "--compile", "--swin_use_checkpoint"])
+def test_every_way_of_training_runs(command, tmp_path, monkeypatch, option):
+    for part in (torch.backends.cuda.matmul, torch.backends.cudnn):
+        monkeypatch.setattr(part, "allow_tf32", part.allow_tf32)  # restored afterwards
+    options = [*TRAINING, "--device", "cuda", "--amp", "true", "--epochs", "1"]
+    command(*options, option, "true", "--output_dir", tmp_path)
+    written = torch.load(tmp_path / "checkpoint_last.pth", weights_only=True)
+    assert all(value.isfinite().all() for value in written["model"].values())
+
+
+@pytest.mark.parametrize("processes", [1, 2])
+def test_nccl_trains(tmp_path, processes):
+    if torch.cuda.device_count() < processes:
+        pytest.skip(f"needs {processes} GPUs")
+    options = [*TRAINING, "--device", "cuda", "--amp", "true", "--epochs", "1"]
+    run = torchrun(processes, "--data_root", DATA, *options, "--output_dir", tmp_path)
+    assert run.returncode == 0, run.stdout + run.stderr
+    assert (tmp_path / "checkpoint_last.pth").exists()
+
+
+def test_the_step_waits_only_for_its_log(tiny_model):
+    """PyTorch's own detection of what `test_fake_gpu` counts."""
+    device = torch.device("cuda")
+    model, images = tiny_model.to(device), torch.rand(3, 3, 64, 64, device=device)
+    optimizer = build_optimizer(model, 1e-4, 0.1, 0.05)
+    torch.cuda.set_sync_debug_mode("error")
+    try:
+        sum(output.square().mean() for output in model(images, list(TASKS))).backward()
+        torch.nn.utils.clip_grad_norm_(model.parameters(), 0.1)
+        optimizer.step()
+    finally:
+        torch.cuda.set_sync_debug_mode("default")

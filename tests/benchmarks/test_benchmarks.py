@@ -6,28 +6,16 @@ from types import SimpleNamespace
 import pytest
 import torch
 import torch.nn.functional as F
-from torch._subclasses.fake_tensor import FakeTensorMode
 from torch.utils.flop_counter import FlopCounterMode
 
 from benchmarks import ablations, inference, measure
 from benchmarks.measure import in_fresh_process, interleave, peak_gib, table
-from benchmarks.memory import saved_bytes, unit_batch
 from benchmarks.profile import REST, gflop_by_part, seconds_by_part
 from benchmarks.training import KINDS, Setting, make_step
 from options import parse_command_line, resolve
 from utils.files import read_json, write_json
 
 REMOVAL = "TextRemoval/SCUT-EnsText"
-
-
-@pytest.mark.slow
-@pytest.mark.parametrize("checkpointed", [False, True])
-def test_accounting_with_fake_tensors_is_that_of_a_real_step(checkpointed):
-    options = ("upocr_nano", "random")
-    real = saved_bytes(*options, unit_batch(64, 1), torch.float32, checkpointed)
-    with FakeTensorMode():
-        batch = unit_batch(64, 1)
-    assert saved_bytes(*options, batch, torch.float32, checkpointed) == real
 
 
 SETTING = Setting("upocr_nano", side=64, batch_size=1)
