@@ -108,6 +108,7 @@ def fake_gpu() -> Iterator[Watch]:
     """Everything inside is fake; modules can be moved to `GPU`, trained, and called."""
     changes = (
         patch("torch.cuda.amp.common.amp_definitely_not_available", lambda: False),
+        patch("torch.cuda.is_bf16_supported", lambda *arguments, **options: True),
         patch.object(nn.Module, "_apply", apply_by_replacing),
         patch.object(Tensor, "backward", backward),
         # Checkpointed blocks are recomputed once per run of the engine, not once per tensor.

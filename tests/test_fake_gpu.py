@@ -50,8 +50,9 @@ def train(model, criterion, amp_dtype):
     return losses, optimizer
 
 
+QUICK = ("upocr_nano", "float16")
 CASES = [
-    pytest.param(v, d, marks=[] if v == "upocr_nano" else pytest.mark.slow)
+    pytest.param(v, d, marks=[] if (v, d) == QUICK else pytest.mark.slow)
     for v in VARIANTS
     for d in DTYPES
 ]
@@ -75,7 +76,7 @@ STEPS = [(*case.values, False) for case in CASES] + [("upocr_nano", "float16", T
 
 @pytest.mark.parametrize(
     ("variant", "dtype", "checkpointed"),
-    [pytest.param(*s, marks=[] if s[0] == "upocr_nano" else pytest.mark.slow) for s in STEPS],
+    [pytest.param(*s, marks=[] if s[:2] == QUICK else pytest.mark.slow) for s in STEPS],
 )
 def test_training_step(variant, dtype, checkpointed):
     model, criterion = built(variant)

@@ -11,7 +11,7 @@
 #
 # Exit status: 0 if everything succeeded, 1 if something failed, 2 without a GPU.
 #
-# Environment (default): PYTHON (.venv/bin/python, python3), VARIANT (upocr), BATCH (2) samples per
+# Environment (default): PYTHON (.venv/bin/python, python3), VARIANT (upocr), BATCH (1) samples per
 # task and process, SIDE (512), STEPS (12) per epoch, LIMIT (50) seconds per run
 set -uo pipefail
 
@@ -20,7 +20,7 @@ FOLDER=${1:-$ROOT/output/gpu_report}
 PYTHON=${PYTHON:-$ROOT/.venv/bin/python}
 [[ -x $PYTHON ]] || PYTHON=$(command -v python3)
 VARIANT=${VARIANT:-upocr}
-BATCH=${BATCH:-2}
+BATCH=${BATCH:-1}
 SIDE=${SIDE:-512}
 STEPS=${STEPS:-12}
 LIMIT=${LIMIT:-50}
