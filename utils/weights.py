@@ -53,13 +53,15 @@ def state_dict_of(content: dict[str, Any], path: Path) -> dict[str, Tensor]:
         if not isinstance(key, str) or not isinstance(value, Tensor):
             kind = type(value).__name__
             raise CheckpointError(f"{path}: {quote(key)} is a {kind}, expected named weights")
-        if problem := unfit(value):
+        if problem := unfit(value, any_order=True):
             raise CheckpointError(f"{path}: {quote(key)} is {problem}, expected plain numbers")
     return {key.removeprefix("module."): value for key, value in state.items()}
 
 
-def unfit(tensor: Tensor) -> str | None:
+def unfit(tensor: Tensor, any_order: bool = False) -> str | None:
     """What keeps a tensor of a file from being used, such as `sparse`; None for a plain one.
+
+    `any_order`: the dimensions may lie in memory in any order, as of a transposed matrix.
 
     Kernels that write in place trust shape and strides. A file can hold a tensor whose elements
     share storage, lie outside of it, or have none at all.
@@ -70,7 +72,7 @@ def unfit(tensor: Tensor) -> str | None:
         return "without data"
     if tensor.is_quantized or tensor.is_complex() or tensor.is_neg():
         return "quantized, complex or a negated view"
-    if not _is_contiguous(tensor):
+    if not (_is_dense(tensor) if any_order else _is_contiguous(tensor)):
         return "not contiguous"
     end = (tensor.storage_offset() + tensor.numel()) * tensor.element_size()
     return "larger than its storage" if end > tensor.untyped_storage().nbytes() else None
@@ -80,6 +82,17 @@ def _is_contiguous(tensor: Tensor) -> bool:
     """Whether every element has its own place, in either order of a convolution's weights."""
     channels_last = tensor.ndim == 4 and tensor.is_contiguous(memory_format=torch.channels_last)
     return tensor.is_contiguous() or channels_last
+
+
+def _is_dense(tensor: Tensor) -> bool:
+    """Whether every element has its own place and there is no gap, in any order of dimensions."""
+    sides = [(stride, n) for stride, n in zip(tensor.stride(), tensor.shape, strict=True) if n > 1]
+    place = 1
+    for stride, side in sorted(sides):
+        if stride != place:
+            return False
+        place *= side
+    return True
 
 
 def _read_pickle(path: Path) -> Any:

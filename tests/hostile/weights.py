@@ -22,9 +22,6 @@ TENSORS: dict[str, Callable[[Tensor], Tensor]] = {
     "overlapping rows": lambda tensor: torch.zeros(tensor.numel()).as_strided(
         tensor.shape, [1] * tensor.ndim
     ),
-    "transposed": lambda tensor: torch.zeros(tensor.shape[::-1]).permute(
-        *reversed(range(tensor.ndim))
-    ),
     "sparse": lambda tensor: torch.zeros(tensor.shape).to_sparse(),
     "meta": lambda tensor: tensor.to("meta"),
     "quantized": quantized,
@@ -32,8 +29,11 @@ TENSORS: dict[str, Callable[[Tensor], Tensor]] = {
     "negated view": lambda tensor: torch.zeros(tensor.shape)._neg_view(),
     "integers": lambda tensor: torch.zeros(tensor.shape, dtype=torch.int64),
 }
-# Moments alone: weights may have another precision.
+# Moments alone: weights may have another precision, and another order in memory.
 MOMENTS = TENSORS | {
+    "transposed": lambda tensor: torch.zeros(tensor.shape[::-1]).permute(
+        *reversed(range(tensor.ndim))
+    ),
     "half precision": lambda tensor: torch.zeros(tensor.shape, dtype=torch.float16),
     "another shape": lambda tensor: torch.zeros(2, *tensor.shape),
     "no tensor": lambda tensor: [0.0] * 4,
