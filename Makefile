@@ -56,7 +56,7 @@ PYTEST := OMP_NUM_THREADS=1 $(BIN)/python -m pytest --numprocesses auto --dist l
 test: $(READY)  ## run all tests
 	$(PYTEST)
 
-quick: $(READY)  ## run the fast tests, in under a minute
+quick: $(READY)  ## run the fast tests, in about a minute
 	$(PYTEST) -m "not slow"
 
 lint: $(READY)  ## check style, formatting, layers and types

@@ -22,6 +22,8 @@ from models import build_criterion, build_upocr
 from models.vgg import VGG16Features
 from tasks import OFFICIAL_TASKS
 
+pytestmark = pytest.mark.slow
+
 SIDE = 64
 
 

@@ -22,6 +22,7 @@ def timm_model() -> torch.nn.Module:
 
 
 @torch.no_grad()
+@pytest.mark.slow
 def test_encoder_equals_timm_where_both_define_the_same(timm_model, tmp_path):
     torch.save(timm_model.state_dict(), tmp_path / "timm.pth")
     model = build_upocr("upocr", dec_depths=[2, 2, 2, 2, 2]).eval()
