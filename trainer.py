@@ -3,11 +3,12 @@
 import logging
 import os
 from collections.abc import Sequence
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
 import torch
-from torch import nn
+from torch import Tensor, nn
 
 import startup
 from datasets import MultiTaskLoader, TextDataset, build_dataset, evaluation_loader
@@ -203,10 +204,13 @@ class Trainer:
     def _conclude(self) -> None:
         """Say where the weights are, and how to use them."""
         for task, score in sorted(self.best.items()):
-            logger.info("best %s: %.4g in %s", task, score, self.output_dir / BEST.format(task))
+            path = self.output_dir / BEST.format(task)
+            if path.exists():  # not if the run was resumed in another folder
+                logger.info("best %s: %.4g in %s", task, score, path)
         last = self.output_dir / LAST
         logger.info("last weights: %s", last)
-        logger.info("own images:   python predict.py IMAGE --weights %s --output_dir out", last)
+        command = "python predict.py IMAGE --task all --weights %s --output_dir out"
+        logger.info("own images:   " + command, last)
 
     def _train_epoch(self, batches: Any, epoch: int) -> dict[str, float]:
         optimisation = self.options.optimisation
@@ -240,16 +244,19 @@ class Trainer:
             f"last good checkpoint: {last if last.exists() else self.options.run.resume or 'none'}"
         )
 
+    @cached_property
+    def _example(self) -> Tensor:
+        """The first training image, (1, 3, S, S): the same in every epoch."""
+        sample = self.loader.datasets[0][0, self.options.run.seed]
+        return to_unit(sample["image"][None], self.device)
+
     def _check_weights(self, epoch: int) -> None:
         """Raise ValueError if the last update has destroyed the weights, which are not saved then.
 
         Losses tell only of the weights before an update, and weights may be finite but so large
         that no output is.
         """
-        sample = self.loader.datasets[0][0, self.options.run.seed]
-        if weights_are_sound(
-            self.model.eval(), to_unit(sample["image"][None], self.device), self.model.tasks[0]
-        ):
+        if weights_are_sound(self.model.eval(), self._example, self.model.tasks[0]):
             return
         step = self.options.optimisation.iter_per_epoch - 1
         raise ValueError(
@@ -261,9 +268,7 @@ class Trainer:
         """The gap between the tasks on the first training image, the same in every epoch."""
         if len(self.model.tasks) < 2:
             return {}
-        sample = self.loader.datasets[0][0, self.options.run.seed]
-        image = to_unit(sample["image"][None], self.device)
-        gap = task_gap(self.model.eval(), image, self.model.tasks)
+        gap = task_gap(self.model.eval(), self._example, self.model.tasks)
         logger.info("task_gap %.4f", gap)
         return {"task_gap": gap}
 

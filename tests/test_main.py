@@ -291,7 +291,7 @@ def test_validation_keeps_the_best_checkpoint_of_each_task(command, tmp_path, mo
     path = tmp_path / "checkpoint_best_tampered_text_detection.pth"
     assert f"best tampered_text_detection: 0.6 in {path}" in lines[-5:]
     last_path = tmp_path / "checkpoint_last.pth"
-    assert lines[-1].endswith(f"predict.py IMAGE --weights {last_path} --output_dir out")
+    assert lines[-1].endswith(f"predict.py IMAGE --task all --weights {last_path} --output_dir out")
 
 
 @pytest.mark.slow

@@ -25,7 +25,9 @@
 #                 minutes its processes may give each other up; start it again then
 #     stop        end it, as SIGTERM does
 #
-# Every process runs at idle priority (SCHED_IDLE and nice 19) and yields to all other work.
+# Every process runs at idle priority (SCHED_IDLE and nice 19) and yields to other work of its
+# session. Where the kernel groups processes by session (kernel.sched_autogroup_enabled), it still
+# gets its share beside other sessions: `pause` it for measurements.
 # SIGTERM or SIGINT stops everything; at most EPOCH_STEPS steps are lost. Start the same command
 # again to continue. Only one copy per work folder can run.
 #

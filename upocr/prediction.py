@@ -4,6 +4,7 @@ import argparse
 import signal
 import sys
 from pathlib import Path
+from typing import Any
 
 from upocr.backends.choice import AUTO, BACKENDS
 from upocr.cli import BOOL, HelpFormatter, Parser, positive_int
@@ -79,6 +80,23 @@ def add_model_arguments(parser: argparse.ArgumentParser) -> None:
     add("--num_threads", type=int, default=0, help="of the CPU; 0 for the back end's choice")
 
 
+def load_model(args: argparse.Namespace, **options: Any) -> UPOCR:
+    """The model that the values of `add_model_arguments` name; further `options` as of `UPOCR`.
+
+    Raises ValueError as `UPOCR.from_pretrained`.
+    """
+    return UPOCR.from_pretrained(
+        args.weights,
+        args.device,
+        backend=args.backend,
+        dtype=args.dtype,
+        compile=args.compile,
+        num_threads=args.num_threads,
+        batch_size=args.batch_size,
+        **options,
+    )
+
+
 def parse_args(arguments: list[str] | None = None) -> argparse.Namespace:
     """Parse and check the command line; raises ValueError."""
     args = build_parser().parse_args(arguments)
@@ -101,18 +119,7 @@ def check(args: argparse.Namespace) -> None:
 def build_job(args: argparse.Namespace, records: Records) -> Job:
     """Load the model and set up what it does with every file; raises ValueError."""
     region = parse_region(args.region, args.max_pixels) if args.region else None
-    model = UPOCR.from_pretrained(
-        args.weights,
-        args.device,
-        backend=args.backend,
-        dtype=args.dtype,
-        compile=args.compile,
-        num_threads=args.num_threads,
-        window=args.window,
-        batch_size=args.batch_size,
-        mode=args.mode,
-        max_pixels=args.max_pixels,
-    )
+    model = load_model(args, window=args.window, mode=args.mode, max_pixels=args.max_pixels)
     tasks, composite = model.resolve(None if args.task == "all" else [args.task], args.composite)
     run_options = {
         "composite": composite,

@@ -5,7 +5,7 @@ import signal
 from importlib.util import find_spec
 
 from upocr.cli import HelpFormatter, Parser, positive_int
-from upocr.prediction import add_model_arguments
+from upocr.prediction import add_model_arguments, load_model
 from upocr.predictor import UPOCR
 from upocr.server.limits import Limits
 
@@ -55,15 +55,7 @@ def main(args: argparse.Namespace, model: UPOCR | None = None) -> int:
     from upocr.server.serve import serve  # noqa: PLC0415 - the framework is an extra
 
     if model is None:
-        model = UPOCR.from_pretrained(
-            args.weights,
-            args.device,
-            backend=args.backend,
-            dtype=args.dtype,
-            compile=args.compile,
-            batch_size=args.batch_size,
-            num_threads=args.num_threads,
-        )
+        model = load_model(args)
     # uvicorn finishes what runs, restores this handler and raises the signal once more.
     signal.signal(signal.SIGTERM, lambda number, frame: None)
     serve(model, args.host, args.port, limits)
