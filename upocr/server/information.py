@@ -16,9 +16,7 @@ ROUTES = {
 LEAST_PROBABILITY = 0.05  # below, no threshold of the page finds text
 
 
-def describe(
-    tasks: Sequence[str], window: int, max_bytes: int, max_pixels: int
-) -> dict[str, Any]:
+def describe(tasks: Sequence[str], window: int, max_bytes: int, max_pixels: int) -> dict[str, Any]:
     """The answer of `/v1/model`, for JSON.
 
     Args:
