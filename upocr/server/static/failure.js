@@ -6,6 +6,7 @@ const PASSING = [0, 408, 429, 503]; // statuses that a second try may not meet
 export class Failure extends Error {
   constructor(sentence, status = 0) {
     super(sentence);
+    this.status = status;
     this.mayPass = PASSING.includes(status);
   }
 }

@@ -38,8 +38,10 @@ function answered(request, signal, onProgress) {
   const id = ++runs;
   return new Promise((resolve, reject) => {
     const fail = (error) => {
-      worker?.terminate(); // what is left of it cannot be trusted
-      worker = null;
+      if (!(error instanceof Failure) || error.mayPass) { // a second try begins afresh
+        worker?.terminate();
+        worker = null;
+      }
       reject(error);
     };
     worker.onerror = () => fail(new Failure("The model cannot be loaded."));
@@ -47,8 +49,7 @@ function answered(request, signal, onProgress) {
       if (of !== id) return;
       if (kind === "result") resolve(data);
       else if (kind !== "error") onProgress(kind, data);
-      else if (data.isExpected) reject(Object.assign(new Failure(data.message), data));
-      else fail(new Error(data.message));
+      else fail(data.status === undefined ? new Error(data.message) : new Failure(data.message, data.status));
     };
     signal.addEventListener("abort", () => {
       worker?.postMessage({ id: null });

@@ -9,6 +9,7 @@ const MAX_THREADS = 8;
 const TOLERANCE = 0.01; // of a graphics processor, in values of 0 to 1
 const SIDE = 64; // of the picture that checks it
 const GPU = "webgpu";
+const MISSING = "The model cannot be loaded.";
 export const CPU = "wasm";
 
 export class Network {
@@ -32,7 +33,7 @@ export class Network {
       return bytes;
     };
     const { manifest, files: graphs } = await readArchive(await get(model.archive.file, model.archive.size));
-    const runtime = await import(new URL(files.module, base));
+    const runtime = await import(new URL(files.module, base)).catch(() => { throw new Failure(MISSING); });
     runtime.env.logLevel = "error";
     runtime.env.wasm.wasmPaths = new URL("./", new URL(files.module, base)).href;
     runtime.env.wasm.wasmBinary = await get(files.binary, files.size);
@@ -112,7 +113,7 @@ function planesOf(values, size) {
 /** The bytes of a file of the site. */
 async function fetched(url, size, onBytes) {
   const response = await fetch(url).catch(() => null);
-  if (!response?.ok) throw new Failure("The model cannot be loaded.");
+  if (!response?.ok) throw new Failure(MISSING);
   const bytes = new Uint8Array(size);
   let done = 0;
   for (const reader = response.body.getReader(); ;) {
@@ -123,6 +124,6 @@ async function fetched(url, size, onBytes) {
     done += value.length;
     onBytes(done);
   }
-  if (done < size) throw new Failure("The model cannot be loaded.");
+  if (done < size) throw new Failure(MISSING);
   return bytes.buffer;
 }

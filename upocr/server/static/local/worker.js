@@ -25,8 +25,8 @@ async function answer({ id, file, model, base }) {
     postMessage({ id, kind: "result", data: { width, height, ...result } }, buffers);
   } catch (error) {
     if (error instanceof Cancelled) return;
-    const { message, mayPass } = error;
-    postMessage({ id, kind: "error", data: { message, mayPass, isExpected: error instanceof Failure } });
+    const { message, status } = error; // only a Failure has a status
+    postMessage({ id, kind: "error", data: { message, status } });
   }
 }
 
