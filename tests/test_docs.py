@@ -33,10 +33,12 @@ PROGRAMS |= {
     if "def build_parser" in path.read_text(encoding="utf-8")
 }
 OF_OTHERS = {"--shm-size", "--nproc_per_node", "--durations"}  # docker, torchrun, pytest
+OF_OTHERS |= {"--directory"}  # http.server
 # Named as options that the official implementation has, or that earlier versions of ours had.
 GONE = {"--encoder", "--decoder", "--intermediate_output", "--world_size", "--dist_url"}
 GONE |= {"--local_rank", "--init_method", "--decoys", "--honest", "--developed"}
 GONE_PROGRAMS = {"datasets.prepare.synthesize", "utils.export"}
+PROGRAMS_OF_OTHERS = {"http.server"}  # of Python itself
 EXAMPLES = ("data_configs/train/mine.yaml", "data_configs/train/NAME.yaml")
 
 
@@ -55,7 +57,7 @@ def commands() -> list[tuple[str, list[str]]]:
         lines += re.findall(r"(?<!`)`((?:python|torchrun) [^`]+)`", joined)
         for line in lines:
             words = [word for word in shlex.split(line, comments=True) if word != "…"]
-            if words != ["python", "-m"] and not GONE_PROGRAMS & set(words):
+            if words != ["python", "-m"] and not (GONE_PROGRAMS | PROGRAMS_OF_OTHERS) & set(words):
                 start = next((i for i, word in enumerate(words) if word in PROGRAMS), None)
                 assert start is not None, f"unknown program: {line}"
                 found.append((words[start], words[start + 1 :]))

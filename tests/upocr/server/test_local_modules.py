@@ -270,6 +270,8 @@ def test_a_picture_of_several_scales_is_analysed_alike(modules, has_detection):
     image = picture(190, 333) // 2 + 40
     cv2.putText(image, "BIG", (10, 130), cv2.FONT_HERSHEY_SIMPLEX, 4, (255, 0, 0), 14)
     cv2.putText(image, "word", (200, 170), cv2.FONT_HERSHEY_SIMPLEX, 1, (255, 20, 0), 2)
+    image[20:30, 200:260] = (255, 20, 0)
+    image[20:30, 230:260] = (255, 0, 0)  # half of a genuine word was changed
     see_through = np.dstack([image, np.full(image.shape[:2], 255, np.uint8)])
     see_through[:40, :50, 3] = 100
     model = UPOCR(Judge())
