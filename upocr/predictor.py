@@ -28,7 +28,7 @@ from upocr.scales import half_sizes, multiscale
 from upocr.tasks import TAMPERED_TEXT_DETECTION, TASKS, TEXT_REMOVAL, TEXT_SEGMENTATION
 from upocr.tiling import (
     STRIDE,
-    Bands,
+    Blocks,
     Progress,
     count_windows,
     no_progress,
@@ -309,20 +309,20 @@ class UPOCR:
     ) -> dict[str, list[np.ndarray]]:
         """What the results keep of the outputs, (H, W, ...) arrays by task."""
         kept: dict[str, list[np.ndarray]] = {}
-        for top, band in self._bands(rgb, list(requests), progress):
+        for rows, columns, block in self._blocks(rgb, list(requests), progress):
             for index, (task, request) in enumerate(requests.items()):
-                output = band[:, :, 3 * index : 3 * index + 3]
+                output = block[:, :, 3 * index : 3 * index + 3]
                 parts = RESULTS[task].reduce(request, output)
                 if task not in kept:
-                    kept[task] = [np.empty((len(rgb), *x.shape[1:]), x.dtype) for x in parts]
+                    kept[task] = [np.empty((*rgb.shape[:2], *x.shape[2:]), x.dtype) for x in parts]
                 for whole, part in zip(kept[task], parts, strict=True):
-                    whole[top : top + len(part)] = part
+                    whole[rows, columns] = part
         return kept
 
-    def _bands(self, rgb: np.ndarray, tasks: Sequence[str], progress: Progress) -> Bands:
-        """Output of the tasks, three channels each, from top to bottom."""
+    def _blocks(self, rgb: np.ndarray, tasks: Sequence[str], progress: Progress) -> Blocks:
+        """Output of the tasks, three channels each."""
 
-        def level(picture: np.ndarray, tasks: Sequence[str]) -> Bands:
+        def level(picture: np.ndarray, tasks: Sequence[str]) -> Blocks:
             predict = partial(self.backend.predict, tasks=tasks)
             return tile(picture, predict, self.window, self.batch_size, progress)
 

@@ -90,7 +90,7 @@ class Result(ABC):
     @classmethod
     @abstractmethod
     def reduce(cls, request: Request, output: np.ndarray) -> tuple[np.ndarray, ...]:
-        """Output (rows, W, 3) float32 in [0, 1] -> what is kept of it, (rows, W, ...) each."""
+        """A block of output (h, w, 3) float32 in [0, 1] -> what is kept of it, (h, w, ...) each."""
 
     @classmethod
     @abstractmethod
