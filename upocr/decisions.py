@@ -94,7 +94,7 @@ def _words(classes: np.ndarray) -> np.ndarray:
     text = (classes > 0).astype(np.uint8)
     places = np.flatnonzero(text)  # below, arrays of text pixels only: most of a page is none
     count, found = cv2.connectedComponents(text, connectivity=8, ltype=cv2.CV_32S)
-    areas, kinds = np.asarray(found).ravel()[places], classes.ravel()[places]
+    areas, kinds = found.ravel()[places].astype(np.int32), classes.ravel()[places]
     del found
     heights = np.zeros(count, np.float32)  # of lines: twice the largest distance to the background
     depth = cv2.distanceTransform(np.pad(text, 1), cv2.DIST_L2, 3)[1:-1, 1:-1]

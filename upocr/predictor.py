@@ -144,7 +144,7 @@ class UPOCR:
             threshold: see `segment_text`.
             decision: `component` decides per word or stroke group, and the tasks of the model check
                 each other; `pixel` keeps the class that the network gives each pixel.
-            min_area: see `detect_tampering`.
+            min_area: see `segment_text` and `detect_tampering`.
             progress: called with the number of windows just finished.
 
         Returns the results by task. Raises ValueError for a wrong argument.
@@ -236,14 +236,22 @@ class UPOCR:
         *,
         threshold: float | None = None,
         decision: str = COMPONENT,
+        min_area: int = MIN_AREA,
         progress: Progress = no_progress,
     ) -> TextSegmentation:
         """Segment text: pixels whose channel mean exceeds `threshold` (0-1, default 0.4).
 
-        `image`, `decision` and `progress`: see `run`.
+        Words below `min_area` pixels are not listed. `image`, `decision` and `progress`: see `run`.
         """
         task = TEXT_SEGMENTATION.name
-        found = self.run(image, [task], threshold=threshold, decision=decision, progress=progress)
+        found = self.run(
+            image,
+            [task],
+            threshold=threshold,
+            decision=decision,
+            min_area=min_area,
+            progress=progress,
+        )
         return cast(TextSegmentation, found[task])
 
     def detect_tampering(
