@@ -7,12 +7,14 @@ from typing import Any
 
 from tqdm import tqdm
 
+from upocr.documents import Document
 from upocr.inputs import Input
-from upocr.picture import Picture, read_pages, write_pictures
+from upocr.picture import Picture
 from upocr.predictor import UPOCR
 from upocr.records import Record, Records, record_files
-from upocr.results import Result, TextRemoval
+from upocr.results import Result
 from upocr.tasks import TEXT_REMOVAL
+from upocr.workload import Workload
 
 
 @dataclass
@@ -25,6 +27,7 @@ class Job:
         run_options: further arguments of `UPOCR.run`.
         save_options: arguments of `Result.save`.
         records: of the folder of results.
+        workload: reads the files.
         settings: recorded; a file of an earlier run is finished only if its settings are the same.
         overwrite: whether finished files are done again.
     """
@@ -34,6 +37,7 @@ class Job:
     run_options: dict[str, Any]
     save_options: dict[str, Any]
     records: Records
+    workload: Workload
     settings: dict[str, Any]
     overwrite: bool = True
     _inputs: set[Path] = field(default_factory=set, init=False)  # resolved; never overwritten
@@ -78,28 +82,32 @@ class Job:
     def _pages(self, found: Input, pages: list[Record]) -> None:
         """Do the pages of one file, adding the record of each to `pages`."""
         folder = self.records.folder / found.folder
-        removed = []
-        for picture in read_pages(found.path, self.model.max_pixels):
+        document = Document(folder, found.name, self.save_options["format"])
+        for picture in self.workload.pages(found):
             start = time.perf_counter()
             results = self._results(picture)
             names = [name for each in results.values() for name in each.files(**self.save_options)]
-            self._claim([folder / name for name in names], found.path)
+            is_removed = TEXT_REMOVAL.name in results
+            together = document.names(picture) if is_removed else []
+            self._claim([folder / name for name in [*names, *together]], found.path)
             height, width = picture.size
             page: Record = {"page": picture.name, "width": width, "height": height}
             page |= {"notes": list(picture.notes)} if picture.notes else {}
             for task, result in results.items():
                 result.save(folder, **self.save_options)
                 page[task] = result.summary()
+            if is_removed:
+                document.add(picture)
             page["files"] = [str(found.folder / name) for name in names]
             pages.append(page | {"seconds": round(time.perf_counter() - start, 3)})
-            removal = results.get(TEXT_REMOVAL.name)
-            if isinstance(removal, TextRemoval) and self.save_options["format"] == "same":
-                removed.append(removal.picture)
-        if len(removed) > 1:  # of a TIFF
-            name = f"{found.path.stem}.removed.tif"
-            self._claim([folder / name], found.path)
-            write_pictures(removed, folder / name)
-            pages[0]["files"].append(str(found.folder / name))
+        written, gone = (
+            [str(found.folder / name) for name in names]
+            for names in document.write(self.model.max_pixels)
+        )
+        for page in pages:
+            page["files"] = [name for name in page["files"] if name not in gone]
+        if written:
+            pages[0]["files"] += written
 
     def _results(self, picture: Picture) -> dict[str, Result]:
         total = self.model.num_windows(picture.size)

@@ -10,19 +10,21 @@ from upocr.backends.choice import AUTO, BACKENDS
 from upocr.cli import BOOL, HelpFormatter, Parser, positive_int
 from upocr.composite import COMPOSITES, DIFFERENCE, DILATION, parse_region
 from upocr.decisions import COMPONENT, DECISIONS
-from upocr.inputs import collect_inputs
+from upocr.inputs import collect_inputs, describe_others
 from upocr.job import Job
 from upocr.lock import locked
+from upocr.pdf import DPI
 from upocr.picture import MAX_PIXELS
 from upocr.predictor import MODES, UPOCR
 from upocr.records import RESULTS_FILE, Records
 from upocr.results import MIN_AREA
 from upocr.tasks import TASKS, load_module
+from upocr.workload import MAX_WINDOWS, Workload
 
 # What results depend on: a file done with other settings is not finished.
 SETTINGS = (
     *("weights", "mode", "window", "region", "composite", "threshold", "format", "cutout"),
-    *("min_area", "dtype", "decision", "dilation"),
+    *("min_area", "dtype", "decision", "dilation", "dpi"),
 )
 
 
@@ -43,6 +45,9 @@ def add_arguments(parser: argparse.ArgumentParser, task: str | None = None) -> N
     formats, lossy = ("png", "jpg", "webp", "same"), "jpg changes untouched pixels slightly"
     add("--format", choices=formats, default="png", help=f"of pictures without text; {lossy}")
     add("--max_pixels", type=positive_int, default=MAX_PIXELS, help="larger images are refused")
+    many = "files that need more windows of the network, all pages together, are refused"
+    add("--max_windows", type=positive_int, default=MAX_WINDOWS, help=many)
+    add("--dpi", type=positive_int, default=DPI, help="pixels per inch of the pages of a PDF")
 
     add = parser.add_argument_group("tasks").add_argument
     if task is None:
@@ -131,7 +136,8 @@ def build_job(args: argparse.Namespace, records: Records) -> Job:
     }
     save_options = {"format": args.format, "cutout": args.cutout}
     settings = {name: getattr(args, name) for name in SETTINGS}
-    return Job(model, tasks, run_options, save_options, records, settings, args.overwrite)
+    workload = Workload(model, tasks, run_options, args.max_windows, args.dpi)
+    return Job(model, tasks, run_options, save_options, records, workload, settings, args.overwrite)
 
 
 def main(arguments: list[str] | None = None) -> int:
@@ -145,12 +151,15 @@ def predict(args: argparse.Namespace) -> int:
     signal.signal(signal.SIGTERM, lambda number, frame: sys.exit(128 + number))
     with locked(args.output_dir):
         records = Records(args.output_dir)
-        inputs = collect_inputs(
+        found = collect_inputs(
             args.images, args.recursive, sys.stdin, args.output_dir, records.files()
         )
+        inputs = found.inputs
         errors = build_job(args, records).run(inputs)
     for error in errors:
         print(f"error: {error}", file=sys.stderr)
     done = f"{len(inputs) - len(errors)} of {len(inputs)} images done"
     print(f"{done}, listed in {args.output_dir / RESULTS_FILE}")
+    if found.others:
+        print(describe_others(found.others))
     return 1 if errors else 0

@@ -4,8 +4,9 @@ from pathlib import Path
 from typing import Any
 
 from upocr.files import read_json, write_json
+from upocr.inputs import RESULTS_FILE
 
-RESULTS_FILE = "results.json"
+__all__ = ["RESULTS_FILE", "Record", "Records", "read_results", "record_files"]
 
 Record = dict[str, Any]
 
