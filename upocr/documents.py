@@ -4,7 +4,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from upocr.files import atomic_path
-from upocr.pdf import Sheet, write_pdf
+from upocr.pdf_writer import Sheet, write_pdf
 from upocr.picture import Picture, output_suffix, read_pages, write_pictures
 
 PDF, TIFF = "pdf", "tif"

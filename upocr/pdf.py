@@ -1,15 +1,21 @@
-"""PDF: pages as pixels (an extra reads them), and pictures as the pages of a new file."""
+"""Pages of a PDF as pixels: an extra draws them, in a process of its own.
 
-import threading
-from collections.abc import Iterable, Iterator
+A page of a kilobyte may ask for more strokes than anybody can wait for. The process may use so much
+time per page and so much memory, and what breaks it does not break this one.
+"""
+
+import importlib.util
+import json
+import os
+import subprocess
+import sys
+from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
 from math import ceil
 from pathlib import Path
-from typing import Any, BinaryIO
+from typing import IO, Any
 
 import numpy as np
-from PIL import Image
 
 from upocr.opening import PictureError
 
@@ -18,8 +24,7 @@ POINTS = 72  # of a page per inch
 MOST_PAGES = 100_000  # a file of kilobytes may claim a million
 HEAD = 1024  # bytes within which the signature may begin
 SIGNATURE = b"%PDF-"
-
-_LOCK = threading.Lock()  # PDFium serves one thread at a time
+LIBRARY = "pypdfium2"
 
 
 def is_pdf(head: bytes) -> bool:
@@ -31,22 +36,22 @@ class PdfPages:
     """The pages of an open PDF; see `open_pdf`.
 
     Args:
-        document: of pypdfium2.
+        requests, answers: pipes to the process of `upocr.pdf_reader`.
         dpi: pixels per inch.
     """
 
-    def __init__(self, document: Any, dpi: int) -> None:
-        self._document, self._scale = document, dpi / POINTS
+    def __init__(self, requests: IO[bytes], answers: IO[bytes], dpi: int) -> None:
+        self._requests, self._answers, self._scale = requests, answers, dpi / POINTS
+        self._count = int(self._answer("this PDF")["pages"])
+        if not 0 < self._count <= MOST_PAGES:
+            raise PictureError(f"has {self._count} pages, expected 1 to {MOST_PAGES}")
 
     def __len__(self) -> int:
-        return len(self._document)
+        return self._count
 
     def points(self, page: int) -> tuple[float, float]:
         """Width and height of a page as it is shown, in points."""
-        with _LOCK:
-            width, height = self._document.get_page_size(page)
-        if not (0 < width < float("inf") and 0 < height < float("inf")):
-            raise PictureError(f"page {page + 1} has no size")
+        width, height = self._ask({"size": page}, page)["points"]
         return width, height
 
     def size(self, page: int) -> tuple[int, int]:
@@ -56,141 +61,54 @@ class PdfPages:
 
     def render(self, page: int) -> np.ndarray:
         """A page on white paper, (H, W, 3) uint8 RGB."""
-        points = self.points(page)
-        with _LOCK:
-            shown = self._document[page]
-            try:
-                if shown.get_size() != points:
-                    raise PictureError(f"page {page + 1} contradicts its size")
-                bitmap = shown.render(scale=self._scale, rev_byteorder=True)
-                pixels = np.array(bitmap.to_numpy()[:, :, :3])
-                bitmap.close()
-            finally:
-                shown.close()
-        return pixels
+        height, width = self.size(page)
+        found = self._ask({"render": page, "scale": self._scale}, page)
+        if found["shape"] != [height, width, 3]:
+            raise PictureError(f"page {page + 1} contradicts its size")
+        content = self._answers.read(height * width * 3)
+        return np.frombuffer(bytearray(content), np.uint8).reshape(height, width, 3)
+
+    def _ask(self, request: dict[str, Any], page: int) -> dict[str, Any]:
+        try:
+            self._requests.write(json.dumps(request).encode() + b"\n")
+            self._requests.flush()
+        except OSError:  # the process has ended: there will be no answer
+            pass
+        return self._answer(f"page {page + 1}")
+
+    def _answer(self, what: str) -> dict[str, Any]:
+        line = self._answers.readline()
+        if not line:
+            raise PictureError(f"{what} takes too much time or memory, or is damaged")
+        answer = json.loads(line)
+        if "error" in answer:
+            raise PictureError(answer["error"])
+        return answer
 
 
 @contextmanager
 def open_pdf(content: Path | bytes, dpi: int = DPI) -> Iterator[PdfPages]:
     """Open a PDF with its filled-in forms; raises PictureError with the reason where that fails."""
+    if importlib.util.find_spec(LIBRARY) is None:
+        raise PictureError('PDF needs pip install "upocr[pdf]"')
+    command = [sys.executable, "-m", "upocr.pdf_reader"]
+    command += [str(content.resolve())] if isinstance(content, Path) else []
+    here = str(Path(__file__).resolve().parents[1])
+    paths = [here, *filter(None, sys.path)]  # also where the parent found the library
+    process = subprocess.Popen(
+        command,
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.DEVNULL,
+        env={**os.environ, "PYTHONPATH": os.pathsep.join(paths)},
+    )
+    assert process.stdin
+    assert process.stdout
     try:
-        import pypdfium2  # noqa: PLC0415 - an extra
-    except ImportError:
-        raise PictureError('PDF needs pip install "upocr[pdf]"') from None
-    try:
-        with _LOCK:
-            document = pypdfium2.PdfDocument(content)
-            document.init_forms()
-    except pypdfium2.PdfiumError as error:
-        if "password" in str(error).lower():
-            raise PictureError("is encrypted: save it without its password first") from None
-        raise PictureError(f"cannot read this PDF ({error})") from None
-    try:
-        pages = PdfPages(document, dpi)
-        if not 0 < len(pages) <= MOST_PAGES:
-            raise PictureError(f"has {len(pages)} pages, expected 1 to {MOST_PAGES}")
-        yield pages
-    except pypdfium2.PdfiumError as error:
-        raise PictureError(f"cannot read this PDF ({error})") from None
+        if isinstance(content, bytes):
+            process.stdin.write(len(content).to_bytes(8, "big") + content)
+            process.stdin.flush()
+        yield PdfPages(process.stdin, process.stdout, dpi)
     finally:
-        with _LOCK:
-            document.close()
-
-
-@dataclass(frozen=True)
-class Sheet:
-    """A page to be written.
-
-    Args:
-        path: of its pixels, PNG or JPEG, which are stored as they are.
-        points: width and height of the page.
-    """
-
-    path: Path
-    points: tuple[float, float]
-
-
-def write_pdf(sheets: Iterable[Sheet], file: BinaryIO) -> None:
-    """Write a PDF, one picture per page; no more than one is in memory."""
-    writer = _Writer(file)
-    catalog, tree = writer.reserve(), writer.reserve()
-    pages = []
-    for sheet in sheets:
-        picture = writer.add(*_embedded(sheet.path))
-        width, height = (f"{side:.3f}" for side in sheet.points)
-        drawing = f"{width} 0 0 {height} 0 0 cm /P Do".encode()
-        content = writer.add("", drawing)
-        pages.append(
-            writer.add(
-                f"/Type /Page /Parent {tree} 0 R /MediaBox [0 0 {width} {height}] "
-                f"/Resources << /XObject << /P {picture} 0 R >> >> /Contents {content} 0 R"
-            )
-        )
-    kids = " ".join(f"{page} 0 R" for page in pages)
-    writer.add(f"/Type /Pages /Count {len(pages)} /Kids [{kids}]", number=tree)
-    writer.add(f"/Type /Catalog /Pages {tree} 0 R", number=catalog)
-    writer.finish(catalog)
-
-
-class _Writer:
-    """Numbered objects one after another, and where each of them begins."""
-
-    def __init__(self, file: BinaryIO) -> None:
-        self._file, self._places = file, [0]
-        self._position = 0
-        self._write(b"%PDF-1.5\n%\xe2\xe3\xcf\xd3\n")
-
-    def _write(self, content: bytes) -> None:
-        self._file.write(content)
-        self._position += len(content)
-
-    def reserve(self) -> int:
-        """The number of an object that is added later."""
-        self._places.append(0)
-        return len(self._places) - 1
-
-    def add(self, entries: str, stream: bytes | None = None, number: int = 0) -> int:
-        """Write a dictionary, or a stream with its dictionary, and return its number."""
-        number = number or self.reserve()
-        self._places[number] = self._position
-        if stream is None:
-            self._write(f"{number} 0 obj\n<< {entries} >>\nendobj\n".encode())
-        else:
-            head = f"{number} 0 obj\n<< {entries} /Length {len(stream)} >>\nstream\n"
-            self._write(head.encode() + stream + b"\nendstream\nendobj\n")
-        return number
-
-    def finish(self, catalog: int) -> None:
-        """Write the table of the objects."""
-        start, count = self._position, len(self._places)
-        rows = "".join(f"{place:010d} 00000 n \n" for place in self._places[1:])
-        trailer = f"trailer\n<< /Size {count} /Root {catalog} 0 R >>\nstartxref\n{start}\n%%EOF\n"
-        self._write(f"xref\n0 {count}\n0000000000 65535 f \n{rows}{trailer}".encode())
-
-
-def _embedded(path: Path) -> tuple[str, bytes]:
-    """A PNG without alpha or palette, or a JPEG: dictionary and stream of a PDF picture."""
-    with Image.open(path, formats=["PNG", "JPEG"]) as image:
-        (width, height), kind, mode = image.size, image.format, image.mode
-    channels = {"L": 1, "RGB": 3}[mode]
-    space = "/DeviceGray" if channels == 1 else "/DeviceRGB"
-    entries = f"/Type /XObject /Subtype /Image /Width {width} /Height {height} /ColorSpace {space}"
-    entries += " /BitsPerComponent 8 /Filter "
-    if kind == "JPEG":
-        return entries + "/DCTDecode", path.read_bytes()
-    rows = f"/Predictor 15 /Colors {channels} /BitsPerComponent 8 /Columns {width}"
-    return f"{entries}/FlateDecode /DecodeParms << {rows} >>", _deflated(path.read_bytes())
-
-
-def _deflated(content: bytes) -> bytes:
-    """The pixels of a PNG, which PDF packs in the same way."""
-    found, place = [], 8
-    while place < len(content):
-        size, kind = (
-            int.from_bytes(content[place : place + 4], "big"),
-            content[place + 4 : place + 8],
-        )
-        if kind == b"IDAT":
-            found.append(content[place + 8 : place + 8 + size])
-        place += 12 + size
-    return b"".join(found)
+        process.kill()
+        process.communicate()

@@ -59,7 +59,7 @@ def nested_forms(path: Path, levels: int, fan: int) -> Path:
             f"<< /Type /XObject /Subtype /Form /BBox [0 0 9 9] {inner}/Length {len(body)} >>\n"
             f"stream\n{body}\nendstream"
         )
-    first = f"<< /Length 5 >>\nstream\n/F Do\nendstream"
+    first = "<< /Length 5 >>\nstream\n/F Do\nendstream"
     page = f"{box(*LETTER)} /Resources << /XObject << /F 4 0 R >> >> /Contents {4 + levels} 0 R"
     return pdf(path, [page], [*objects, first])
 
