@@ -291,7 +291,7 @@ fast_part() {
   # The learning rate falls in a straight line, so what remains of it is a shorter line.
   peak=$(awk "BEGIN { print $LEARNING_RATE * $REMAINING / $EPOCHS }")
   START=$WEIGHTS main_py "$WORK/run_256" --pix2pix_size 256 --epochs "$REMAINING" \
-    --seed "$((9 + DONE))" --lr "$peak" --warmup_epochs 12 --warmup_min_lr 1e-4 --save_interval 40 \
+    --seed "$((9 + DONE))" --lr "$peak" --warmup_epochs 12 --warmup_min_lr 1e-4 --save_interval 5 \
     --data_cfg_paths "$configs/removal.yaml" "$configs/removal.yaml" "$configs/detection.yaml" \
     "$configs/segmentation.yaml"
 }
