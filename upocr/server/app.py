@@ -2,6 +2,7 @@
 
 import asyncio
 from collections.abc import Awaitable, Callable
+from dataclasses import asdict
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -13,7 +14,7 @@ from starlette.exceptions import HTTPException
 
 from upocr import __version__
 from upocr.composite import DILATION, FEATHER
-from upocr.decisions import GAP, MARGIN, MIN_AGREEMENT
+from upocr.decisions import GAP, RULE
 from upocr.predictor import UPOCR
 from upocr.server import work
 from upocr.server.answers import LEAST_PROBABILITY, Answer
@@ -140,8 +141,7 @@ def _add_information(app: FastAPI, model: UPOCR, limits: Limits) -> None:
             "decision": {
                 "threshold": TEXT_SEGMENTATION.threshold,
                 "least_threshold": LEAST_PROBABILITY,
-                "margin": MARGIN,
-                "min_agreement": MIN_AGREEMENT,
+                **asdict(RULE),
                 "gap": GAP,
                 "dilation": DILATION,
                 "feather": FEATHER,
