@@ -83,7 +83,9 @@ class Trainer:
         torch.manual_seed(run.seed)  # the same weights in every process
         self.model = build_model(options, tasks, resume).to(device)
         vgg16 = load_vgg16(options, tasks, resume)
-        self.criterion = build_criterion(tasks, vgg16, optimisation.task_weights).to(device)
+        self.criterion = build_criterion(
+            tasks, vgg16, optimisation.task_weights, optimisation.image_losses
+        ).to(device)
         self.amp_dtype = mixed_precision(options, device)
         self.optimizer = build_optimizer(
             self.model, optimisation.lr, optimisation.lr_encoder_ratio, optimisation.weight_decay
