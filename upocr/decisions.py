@@ -24,7 +24,8 @@ def stroke_groups(text: np.ndarray, gap: int = GAP) -> np.ndarray:
     """
     near = cv2.dilate(text, np.ones((gap + 1, gap + 1), np.uint8)) if gap else text
     _, groups = cv2.connectedComponents(near, connectivity=8, ltype=cv2.CV_32S)
-    return np.where(text > 0, groups, 0)
+    groups[text == 0] = 0
+    return np.asarray(groups)
 
 
 def means(groups: np.ndarray, values: np.ndarray) -> np.ndarray:
@@ -122,24 +123,32 @@ def word_shares(classes: np.ndarray, share: np.ndarray) -> tuple[np.ndarray, np.
 def _words(classes: np.ndarray) -> np.ndarray:
     """Number of the word of every pixel, (H, W) int32, 0 outside of text."""
     text = (classes > 0).astype(np.uint8)
-    count, areas = cv2.connectedComponents(text, connectivity=8, ltype=cv2.CV_32S)
-    depth = cv2.distanceTransform(np.pad(text, 1), cv2.DIST_L2, 3)[1:-1, 1:-1]
+    places = np.flatnonzero(text)  # below, arrays of text pixels only: most of a page is none
+    count, found = cv2.connectedComponents(text, connectivity=8, ltype=cv2.CV_32S)
+    areas, kinds = found.ravel()[places].astype(np.int32), classes.ravel()[places]
+    del found
     heights = np.zeros(count, np.float32)  # of lines: twice the largest distance to the background
-    np.maximum.at(heights, np.asarray(areas), 2 * depth)
+    depth = cv2.distanceTransform(np.pad(text, 1), cv2.DIST_L2, 3)[1:-1, 1:-1]
+    np.maximum.at(heights, areas, 2 * depth[text > 0])
+    del depth
     words, split = np.zeros_like(areas), np.zeros(count, bool)
     for number in (GENUINE, TAMPERED):
         mask = (classes == number).astype(np.uint8)
-        _, parts, stats, _ = cv2.connectedComponentsWithStats(mask, connectivity=8)
+        _, labels, stats, _ = cv2.connectedComponentsWithStats(mask, connectivity=8)
+        own = kinds == number
+        parts = labels.ravel()[places[own]]
         inside = np.zeros(len(stats), np.int32)
-        inside[parts[mask > 0]] = areas[mask > 0]  # a part lies in one area of text
+        inside[parts] = areas[own]  # a part lies in one area of text
         whole = stats[:, cv2.CC_STAT_AREA] >= LEAST_PART * heights[inside] ** 2
         whole[0] = False
         split[inside[whole]] = True
-        words = np.where(whole[parts], parts + count, words)
+        words[own] = np.where(whole[parts], parts + count, 0)
         count += len(stats)
-    words = np.where(split[areas], words, areas)
-    small = (text > 0) & (words == 0)
-    return np.where(small, _nearest(words), words) if small.any() else words
+    numbers = np.zeros(classes.shape, np.int32)
+    numbers.ravel()[places] = words = np.where(split[areas], words, areas)
+    if not words.all():  # parts too small to be a word
+        numbers.ravel()[places] = _nearest(numbers).ravel()[places]
+    return numbers
 
 
 def _nearest(numbers: np.ndarray) -> np.ndarray:
