@@ -13,7 +13,7 @@ from torch import Tensor, nn
 import startup
 from datasets import MultiTaskLoader, TextDataset, build_dataset, evaluation_loader
 from engine import evaluate, task_gap, train_one_epoch, weights_are_sound
-from eval import EvaluationOptions, build_evaluator, headline
+from eval import EvaluationOptions, build_evaluator, report
 from eval.records import METRICS, read_metrics
 from models import (
     VARIANTS,
@@ -282,7 +282,8 @@ class Trainer:
             found, score = run_evaluation(
                 self.options, model, dataset, folder, self.device, self.amp_dtype
             )
-            logger.info("%-16s %s", dataset.name, headline(dataset.task, found))
+            for line in report(dataset.task, dataset.name, found):
+                logger.info(line)
             results[dataset.name] = found
             if score is not None:
                 scores.setdefault(dataset.task, []).append(score)
@@ -338,7 +339,8 @@ def evaluate_checkpoint(options: Options, device: torch.device, checkpoint: Chec
             "image_size": image_size,
             **found,
         }
-        logger.info("%-16s %s", dataset.name, headline(dataset.task, found))
+        for line in report(dataset.task, dataset.name, found):
+            logger.info(line)
         metrics[dataset.name] = record
         if dist.is_main_process():
             write_json(path, metrics)

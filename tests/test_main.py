@@ -2,6 +2,7 @@
 
 import argparse
 import json
+import re
 import shutil
 from pathlib import Path
 
@@ -15,6 +16,7 @@ from vectors import reference_parameter
 
 import trainer
 from engine import task_gap
+from eval import report
 from models.checkpoint import build_from_checkpoint, load_checkpoint
 from tasks import OFFICIAL_TASKS
 
@@ -324,7 +326,7 @@ def test_an_interruption_names_the_checkpoint_to_go_on_with(command, tmp_path, m
 
 
 @pytest.mark.slow
-def test_validation_is_written_to_the_log(command, tmp_path):
+def test_validation_is_written_to_the_log_and_printed(command, tmp_path, capsys):
     command(
         *(*TRAINING, "--epochs", "3", "--val_data_cfg_paths", *EVAL, "--eval_interval", "2"),
         *("--output_dir", tmp_path),
@@ -332,6 +334,15 @@ def test_validation_is_written_to_the_log(command, tmp_path):
     lines = [json.loads(line) for line in (tmp_path / "log.txt").read_text().splitlines()]
     assert [sorted(line.get("val", ())) for line in lines] == [[], sorted(NAMES), sorted(NAMES)]
     assert lines[1]["val"]["TextSeg"]["num_images"] == 1
+    # On the screen: tables for people, twice each.
+    printed = capsys.readouterr().out
+    for name in NAMES:
+        shown = report(OFFICIAL_TASKS[NAMES.index(name)], name, lines[2]["val"][name])
+        assert len(shown) > 2
+        assert all(line in printed for line in shown)
+        assert printed.count(f" {name:<16} ") == 2
+    assert not re.search(r"\d\.\d{12}", printed)  # seven digits, and leading zeros
+    assert "{" not in printed
 
 
 def test_configuration_is_saved_as_resolved(checkpoint):
