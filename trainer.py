@@ -7,6 +7,7 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import torch
 from torch import Tensor, nn
 
@@ -14,6 +15,7 @@ import startup
 from datasets import MultiTaskLoader, TextDataset, build_dataset, evaluation_loader
 from engine import evaluate, task_gap, train_one_epoch, weights_are_sound
 from eval import EvaluationOptions, build_evaluator, report
+from eval.pictures import draw_samples
 from eval.records import METRICS, read_metrics
 from models import (
     VARIANTS,
@@ -39,13 +41,16 @@ from options import Options
 from utils import dist
 from utils.batch import to_unit
 from utils.files import write_json
+from utils.image import read_rgb
 from utils.logger import SCALER_PATIENCE, DivergenceError, RunLog, StepLog
 from utils.memory import keep_freed_memory
 from utils.optim import build_optimizer, learning_rate, load_optimizer, set_lr
+from utils.tracking import build_trackers, flat_numbers
 from utils.weights import CheckpointError
 
 logger = logging.getLogger(__name__)
 
+SAMPLES = 4  # images of each validation set that are drawn
 LAST, BEST = "checkpoint_last.pth", "checkpoint_best_{}.pth"
 # Numbers of the architecture that may differ from those of the weights: stochastic depth always,
 # and windows in a new training, as positions are continuous (Swin V2, section 3.3).
@@ -95,11 +100,16 @@ class Trainer:
         if resume is not None:
             self._restore(resume)
         self.network = dist.wrap_model(for_training(self.model), device, run.compile)
+        self.trackers = build_trackers(
+            self.output_dir,
+            self._config(),
+            self._step(),
+            tensorboard=run.tensorboard,
+            wandb=run.wandb,
+        )
         if run.overwrite and not run.resume:
             self._delete_old_checkpoints()
-        self.log = RunLog(
-            self.output_dir, self._config(), self.start_epoch, run.tensorboard, run.wandb
-        )
+        self.log = RunLog(self.output_dir, self._config(), self.start_epoch)
         self._introduce()
 
     def _introduce(self) -> None:
@@ -160,6 +170,14 @@ class Trainer:
         if dist.rank() < len(state.get("rng", [])):
             dist.set_rng_state(state["rng"][dist.rank()], self.device)
 
+    def _step(self) -> int:
+        """Steps of the whole training so far."""
+        return self.loader.state_dict()["step"]
+
+    def _track(self, numbers: dict[str, float]) -> None:
+        for tracker in self.trackers:
+            tracker.numbers(numbers, self._step())
+
     def run(self) -> None:
         """Train to the last epoch; an interruption says how to go on."""
         try:
@@ -168,6 +186,9 @@ class Trainer:
             if (self.output_dir / LAST).exists():
                 logger.info("continue with --resume %s", self.output_dir / LAST)
             raise
+        finally:
+            for tracker in self.trackers:
+                tracker.close()
 
     def _run(self) -> None:
         optimisation = self.options.optimisation
@@ -222,6 +243,7 @@ class Trainer:
             self.optimizer,
             self.device,
             patience=SCALER_PATIENCE if self.scaler.is_enabled() else 0,
+            report=self._track,
         )
         try:
             return train_one_epoch(
@@ -270,6 +292,7 @@ class Trainer:
             return {}
         gap = task_gap(self.model.eval(), self._example, self.model.tasks)
         logger.info("task_gap %.4f", gap)
+        self._track({"task_gap": gap})
         return {"task_gap": gap}
 
     def _validate(self) -> tuple[dict[str, Any], dict[str, float]]:
@@ -284,10 +307,20 @@ class Trainer:
             )
             for line in report(dataset.task, dataset.name, found):
                 logger.info(line)
+            self._show(model, dataset, folder / f"{dataset.name}_sheet.png")
             results[dataset.name] = found
             if score is not None:
                 scores.setdefault(dataset.task, []).append(score)
+        self._track(flat_numbers({"val": results}))
         return results, {task: sum(values) / len(values) for task, values in scores.items()}
+
+    def _show(self, model: nn.Module, dataset: TextDataset, sheet: Path) -> None:
+        """Draw some samples of a validation set, for people and for the trackers."""
+        if not dist.is_main_process():
+            return
+        draw_samples(model, dataset, sheet, SAMPLES, device=self.device, amp_dtype=self.amp_dtype)
+        for tracker in self.trackers:
+            tracker.picture(f"val/{dataset.name}", np.asarray(read_rgb(sheet)), self._step())
 
     def _keep_best(self, means: dict[str, float]) -> list[str]:
         """The tasks whose score has improved."""

@@ -345,6 +345,61 @@ def test_validation_is_written_to_the_log_and_printed(command, tmp_path, capsys)
     assert "{" not in printed
 
 
+class Notes:
+    """A tracker that keeps what it gets."""
+
+    def __init__(self) -> None:
+        self.points: list[tuple[int, set[str]]] = []
+        self.pictures: list[tuple[int, str, tuple[int, ...]]] = []
+        self.closed = 0
+
+    def numbers(self, values: dict[str, float], step: int) -> None:
+        assert all(isinstance(value, int | float) for value in values.values())
+        self.points.append((step, set(values)))
+
+    def picture(self, name: str, picture: np.ndarray, step: int) -> None:
+        self.pictures.append((step, name, picture.shape))
+
+    def close(self) -> None:
+        self.closed += 1
+
+    def steps(self, name: str) -> list[int]:
+        return [step for step, names in self.points if name in names]
+
+
+@pytest.mark.slow
+def test_trackers_get_a_point_per_line_and_pictures_per_validation(
+    command, resume, tmp_path, monkeypatch
+):
+    notes, starts = Notes(), []
+
+    def build(folder, config, start_step, **wanted: bool) -> list[Notes]:
+        assert config["run"]["output_dir"] == str(folder) == str(tmp_path)
+        assert wanted == {"tensorboard": True, "wandb": False}
+        starts.append(start_step)
+        return [notes]
+
+    monkeypatch.setattr(trainer, "build_trackers", build)
+    command(
+        *(*TRAINING, "--epochs", "2", "--iter_per_epoch", "5", "--print_freq", "2"),
+        *("--val_data_cfg_paths", EVAL[2], "--validate_first", "true", "--eval_interval", "2"),
+        *("--tensorboard", "true", "--output_dir", tmp_path),
+    )
+    lines = [2, 4, 5, 7, 9, 10]  # steps of the whole training
+    for name in ("train/total", "train/grad_norm", "train/text_removal/msr", "lr"):
+        assert notes.steps(name) == lines
+    assert notes.steps("task_gap") == [5, 10]
+    assert notes.steps("val/TextSeg/fg_iou") == [0, 10]
+    shape = (256 + 2 * 8 + 32, 3 * (256 + 8) + 8, 3)  # one image
+    assert notes.pictures == [(step, "val/TextSeg", shape) for step in (0, 10)]
+    sheet = Image.open(tmp_path / "validation" / "TextSeg_sheet.png")
+    assert sheet.size == shape[1::-1]
+    assert notes.closed == 1
+    resume("--resume", tmp_path / "checkpoint_last.pth", "--epochs", "3")
+    assert notes.steps("lr") == [*lines, 12, 14, 15]
+    assert starts == [0, 10]
+
+
 def test_configuration_is_saved_as_resolved(checkpoint):
     config = yaml.safe_load((checkpoint.parent / "config.yaml").read_text())
     assert list(config) == ["run", "data", "optimisation", "model", "resolved"]

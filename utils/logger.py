@@ -1,4 +1,4 @@
-"""Logs: a line per print interval, a JSON line per epoch, TensorBoard and W&B on request."""
+"""Logs: a line per print interval, and a JSON line per epoch."""
 
 import datetime
 import json
@@ -6,7 +6,7 @@ import logging
 import math
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -52,6 +52,7 @@ class StepLog:
         device: its peak memory is printed.
         patience: consecutive steps with a loss or gradient that is not finite before a
             `DivergenceError`, see `SCALER_PATIENCE`.
+        report: called in the main process with the numbers of every line, such as `train/total`.
     """
 
     def __init__(
@@ -63,10 +64,11 @@ class StepLog:
         optimizer: torch.optim.Optimizer,
         device: torch.device,
         patience: int = 0,
+        report: Callable[[dict[str, float]], None] = lambda numbers: None,
     ) -> None:
         self.epoch, self.epochs, self.iterations = epoch, epochs, iterations
         self.print_freq, self.patience = print_freq, patience
-        self._optimizer, self._device = optimizer, device
+        self._optimizer, self._device, self._report = optimizer, device, report
         self._pending: list[tuple[int, dict[str, Tensor]]] = []
         self._averages = Averages()
         self._started = self._mark = time.perf_counter()
@@ -100,16 +102,18 @@ class StepLog:
             self._averages.add(losses)
             recent.add(losses)
         if is_main_process():
+            means, lr = recent.means(), self._optimizer.param_groups[0]["lr"]
             logger.info(
                 "epoch %d [%d/%d]  %s  lr %.2e  %s  memory %.0f MiB",
                 self.epoch,
                 step + 1,
                 self.iterations,
-                format_losses(recent.means()),
-                self._optimizer.param_groups[0]["lr"],
+                format_losses(means),
+                lr,
                 self._times(step),
                 peak_memory_mib(self._device),
             )
+            self._report({"lr": lr} | {f"train/{name}": mean for name, mean in means.items()})
 
     def _read(self) -> list[tuple[int, dict[str, float]]]:
         """(step, losses averaged over the processes) of the pending steps, each once."""
@@ -166,40 +170,22 @@ def format_losses(losses: dict[str, float]) -> str:
 
 
 class RunLog:
-    """Files of a training run: `config.yaml`, `log.txt`, and on request TensorBoard and W&B.
-
-    Only the main process writes.
+    """Files of a training run: `config.yaml` and `log.txt`; only the main process writes.
 
     Args:
         output_dir: folder of the run.
         config: content of `config.yaml`.
         start_epoch: first epoch of this run; an old log loses its lines from there on.
-        tensorboard: write event files to `output_dir/tensorboard`.
-        wandb: log to Weights & Biases.
     """
 
-    def __init__(
-        self,
-        output_dir: Path,
-        config: dict[str, Any],
-        start_epoch: int,
-        tensorboard: bool,
-        wandb: bool,
-    ) -> None:
+    def __init__(self, output_dir: Path, config: dict[str, Any], start_epoch: int) -> None:
         self._file = output_dir / "log.txt"
-        self._writer = self._wandb = None
         if not is_main_process():
             return
         with atomic_path(output_dir / "config.yaml") as path:
             path.write_text(yaml.safe_dump(config, sort_keys=False), encoding="utf-8")
         if self._file.exists():
             self._keep_before(start_epoch)
-        if tensorboard:
-            self._writer = _import_tensorboard()(log_dir=str(output_dir / "tensorboard"))
-        if wandb:
-            self._wandb = _import_wandb().init(
-                project="upocr", dir=str(output_dir), config=config, resume="allow"
-            )
 
     def _keep_before(self, epoch: int) -> None:
         lines = whole_lines(self._file.read_text(encoding="utf-8", errors="replace"))
@@ -211,18 +197,11 @@ class RunLog:
             temporary.write_text("".join(f"{line}\n" for line in kept), encoding="utf-8")
 
     def write(self, epoch: int, record: dict[str, Any]) -> None:
-        """Append a JSON line, and its numbers to TensorBoard and W&B."""
+        """Append a JSON line."""
         if not is_main_process():
             return
         with self._file.open("a") as file:
             file.write(json.dumps({"epoch": epoch, **record}) + "\n")
-        numbers = {name: n for name, n in _flatten(record).items() if isinstance(n, int | float)}
-        if self._writer is not None:
-            for name, number in numbers.items():
-                self._writer.add_scalar(name, number, epoch)
-            self._writer.flush()
-        if self._wandb is not None:
-            self._wandb.log(numbers, step=epoch)
 
 
 def whole_lines(text: str) -> list[str]:
@@ -234,29 +213,3 @@ def whole_lines(text: str) -> list[str]:
         is_ours = last.startswith("{") or not last.strip("\0")
         return lines if is_ours else [*lines, last]
     return [*lines, last]
-
-
-def _flatten(record: dict[str, Any], prefix: str = "") -> dict[str, Any]:
-    flat: dict[str, Any] = {}
-    for name, value in record.items():
-        if isinstance(value, dict):
-            flat |= _flatten(value, f"{prefix}{name}/")
-        else:
-            flat[prefix + name] = value
-    return flat
-
-
-def _import_tensorboard() -> type:
-    try:
-        from torch.utils.tensorboard import SummaryWriter  # noqa: PLC0415 - optional
-    except ImportError:
-        raise ValueError("--tensorboard true needs the package tensorboard") from None
-    return SummaryWriter
-
-
-def _import_wandb() -> Any:
-    try:
-        import wandb  # noqa: PLC0415 - optional
-    except ImportError:
-        raise ValueError("--wandb true needs the package wandb") from None
-    return wandb
