@@ -3,7 +3,7 @@
 import contextlib
 import json
 import os
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -21,6 +21,19 @@ def atomic_path(path: Path) -> Iterator[Path]:
         os.replace(temporary, path)
     finally:
         temporary.unlink(missing_ok=True)
+
+
+def remove_temporaries(folder: Path, names: Sequence[str]) -> None:
+    """Delete what killed processes have left of `atomic_path` anywhere in a folder.
+
+    Only for a folder that no other process writes to.
+
+    names: patterns of the files that were written, such as `*.png`.
+    """
+    for name in names:
+        for path in folder.rglob(f".{name}.*.tmp"):
+            if path.suffixes[-2][1:].isdecimal():  # the number of the process
+                path.unlink(missing_ok=True)
 
 
 def write_json(path: Path, content: dict | list) -> None:

@@ -1,6 +1,7 @@
 """TensorBoard and Weights & Biases: numbers and pictures of a training run, on request."""
 
 from collections.abc import Mapping
+from functools import cached_property
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -50,7 +51,7 @@ def build_trackers(
 
 
 class TensorBoard:
-    """Event files in `folder`."""
+    """Event files in `folder`, from the first point or picture on."""
 
     def __init__(self, folder: Path, start_step: int) -> None:
         try:
@@ -59,10 +60,14 @@ class TensorBoard:
             raise ValueError(
                 "--tensorboard true needs the package tensorboard: pip install tensorboard"
             ) from None
-        # An interrupted run has written points after its last checkpoint: hide them. A new one
-        # hides all of the run that it replaces.
-        purge_step = start_step + 1 if start_step else 0
-        self._writer = SummaryWriter(log_dir=str(folder), purge_step=purge_step)
+        self._type, self._folder, self._start_step = SummaryWriter, folder, start_step
+
+    @cached_property
+    def _writer(self) -> Any:
+        # An interrupted run has written points after its last checkpoint: hide them. A new run
+        # hides all of the one that it replaces.
+        purge_step = self._start_step + 1 if self._start_step else 0
+        return self._type(log_dir=str(self._folder), purge_step=purge_step)
 
     def numbers(self, values: Mapping[str, float], step: int) -> None:
         """Add points, readable at once."""
@@ -76,8 +81,9 @@ class TensorBoard:
         self._writer.flush()
 
     def close(self) -> None:
-        """Write what is left."""
-        self._writer.close()
+        """Every call has written all it got."""
+        if "_writer" in vars(self):
+            self._writer.close()
 
 
 class WeightsAndBiases:

@@ -82,6 +82,7 @@ def test_a_torn_last_line_of_the_log_is_dropped(tmp_path, kind):
     file = tmp_path / "log.txt"
     file.write_bytes(b'{"epoch": 0}\n{"epoch": 1}\n' + TORN[kind].encode("latin-1"))
     log = RunLog(tmp_path, {}, start_epoch=3)
+    log.begin()
     log.write(3, {"lr": 0.1})
     epochs = [json.loads(line)["epoch"] for line in file.read_text().splitlines()]
     assert epochs == [0, 1, *([2] if "whole" in kind else []), 3]
