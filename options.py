@@ -2,6 +2,7 @@
 
 import argparse
 import dataclasses
+import os
 import types
 import typing
 from collections.abc import Mapping, Sequence
@@ -92,6 +93,10 @@ class DataOptions:
         None, "channel mean above which a pixel counts as text; default: that of the task, 0.4"
     )
     visualize: bool = option(False, "write the class pictures of segmentation and detection")
+
+    def processes(self) -> int:
+        """Loader processes per process; batches do not depend on their number."""
+        return min(self.num_workers, os.cpu_count() or 1)
 
 
 @dataclass(frozen=True)

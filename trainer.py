@@ -84,7 +84,7 @@ class Trainer:
             [build_dataset(p, self.image_size, data.data_root) for p in data.data_cfg_paths],
             optimisation.batch_size,
             seed=run.seed,
-            num_workers=num_workers(options),
+            num_workers=options.data.processes(),
             rank=dist.rank(),
             world_size=dist.world_size(),
             pin_memory=dist.pins_memory(device),
@@ -468,7 +468,7 @@ def run_evaluation(
     loader = evaluation_loader(
         dataset,
         options.data.eval_batch_size,
-        num_workers(options),
+        options.data.processes(),
         dist.rank(),
         dist.world_size(),
     )
@@ -566,11 +566,6 @@ def build_datasets(options: Options, configs: Sequence[str], image_size: int) ->
         if names.count(name) > 1:
             raise ValueError(f"{path}: another data set is named {name!r} too")
     return datasets
-
-
-def num_workers(options: Options) -> int:
-    """Loader processes per process; batches do not depend on their number."""
-    return min(options.data.num_workers, os.cpu_count() or 1)
 
 
 def _is_due(epoch: int, interval: int, epochs: int) -> bool:
