@@ -88,6 +88,7 @@ class Trainer:
             rank=dist.rank(),
             world_size=dist.world_size(),
             pin_memory=dist.pins_memory(device),
+            timeout=run.timeout,
         )
         tasks = tuple(dict.fromkeys(dataset.task for dataset in self.loader.datasets))
         torch.manual_seed(run.seed)  # the same weights in every process
@@ -473,6 +474,7 @@ def run_evaluation(
         options.data.processes(),
         dist.rank(),
         dist.world_size(),
+        options.run.timeout,
     )
     evaluation = EvaluationOptions(options.data.visualize, options.data.textseg_conf_thres)
     evaluator = build_evaluator(dataset.task, dataset.name, output_dir, evaluation)
