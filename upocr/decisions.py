@@ -1,5 +1,7 @@
 """Decisions per word or stroke group instead of per pixel: the tasks check each other."""
 
+from dataclasses import dataclass
+
 import cv2
 import numpy as np
 
@@ -10,9 +12,6 @@ DECISIONS = (COMPONENT, PIXEL)
 
 # Strokes at most this far apart, in pixels, form one group.
 GAP = 8
-# A group is text if its mean probability exceeds the threshold by this fraction of what is left to
-# certainty (0.5 for a threshold of 0.4), and if detection finds text in more than this part of it.
-MARGIN, MIN_AGREEMENT = 1 / 6, 0.5
 # Smallest part of a word with a verdict of its own, in squared line heights: a narrow digit.
 LEAST_PART = 0.25
 GENUINE, TAMPERED = 1, 2
@@ -37,8 +36,40 @@ def means(groups: np.ndarray, values: np.ndarray) -> np.ndarray:
     return sums / np.maximum(np.bincount(numbers, minlength=1), 1)
 
 
+@dataclass(frozen=True)
+class TextRule:
+    """Which stroke groups are text.
+
+    Args:
+        margin: the mean probability of a group must exceed the threshold by this fraction of what
+            is left to certainty: 1 / 6 is a probability of 0.5 for a threshold of 0.4.
+        min_agreement: detection must find text in more than this part of the group,
+        sure: unless the mean probability exceeds this value.
+    """
+
+    margin: float = 1 / 6
+    min_agreement: float = 0.5
+    sure: float = 1.0
+
+    def keeps(
+        self, probability: np.ndarray, agreement: np.ndarray | None, threshold: float
+    ) -> np.ndarray:
+        """Mean probabilities of groups, parts with detected text, threshold, all 0-1 -> bool."""
+        kept = probability > threshold + self.margin * (1 - threshold)
+        if agreement is None:
+            return kept
+        return kept & ((agreement > self.min_agreement) | (probability > self.sure))
+
+
+RULE = TextRule()  # compared with others by `python -m tools.tune_decision`
+
+
 def confirmed_text(
-    text: np.ndarray, probability: np.ndarray, threshold: float, detected: np.ndarray | None
+    text: np.ndarray,
+    probability: np.ndarray,
+    threshold: float,
+    detected: np.ndarray | None,
+    rule: TextRule = RULE,
 ) -> np.ndarray:
     """Keep the stroke groups of a segmentation that are text beyond doubt, (H, W) uint8.
 
@@ -48,11 +79,11 @@ def confirmed_text(
         threshold: of the segmentation, 0-1.
         detected: (H, W) uint8, nonzero where detection finds text; None if the model has no such
             task.
+        rule: which groups are kept.
     """
     groups = stroke_groups(text)
-    kept = means(groups, probability) > 255 * (threshold + MARGIN * (1 - threshold))
-    if detected is not None:
-        kept &= means(groups, detected > 0) > MIN_AGREEMENT
+    agreement = None if detected is None else means(groups, detected > 0)
+    kept = rule.keeps(means(groups, probability) / 255, agreement, threshold)
     kept[0] = False
     return kept[groups].astype(np.uint8)
 

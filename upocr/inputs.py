@@ -1,8 +1,9 @@
 """Names on a command line -> image files and the folders of their results."""
 
 import glob
+import os
 from collections import Counter
-from collections.abc import Collection, Iterable, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -21,11 +22,13 @@ class Input:
         folder: of its results, relative to the folder of all results.
         name: which the names of its results begin with; of the file without its suffix unless
             several files share that.
+        problem: why a name on standard input stands for no image.
     """
 
     path: Path
     folder: Path = Path()
     name: str = ""
+    problem: str = ""
 
     def __post_init__(self) -> None:
         self.name = self.name or self.path.stem
@@ -55,23 +58,25 @@ def collect_inputs(
 
     A name is a file, a folder (its images; with `recursive` those below it, too, whose results keep
     their folders), a pattern such as `scans/*.png`, or `-` for one name per line of `lines`.
-    Missing files are listed, to be reported with the others. Folders and patterns leave out the
-    results of earlier runs: `results` (resolved paths), and all of an `output_dir` inside of the
-    folder. Files of one name, such as `a.png` and `a.jpg`, keep their suffixes in the names of
-    their results. Raises ValueError for a folder or pattern without images, and if two files would
-    share the names of their results nevertheless.
+    Missing files are listed, to be reported with the others, and so are lines that stand for
+    nothing. Folders and patterns leave out the results of earlier runs: `results` (resolved paths),
+    and all of an `output_dir` inside of the folder. Files of one name, such as `a.png` and `a.jpg`,
+    keep their suffixes in the names of their results. Raises ValueError for a folder or pattern
+    without images, and if two files would share the names of their results nevertheless.
     """
-    stripped = (line.strip() for line in lines)
-    named = [each for name in names for each in (filter(None, stripped) if name == "-" else [name])]
     others: dict[Path, Path] = {}
-    found = [
-        each for name in named for each in _expand(name, recursive, output_dir, results, others)
-    ]
-    unique = {each.path.resolve(): each for each in found}
+
+    def expand(name: str) -> list[Input]:
+        return _expand(name, recursive, output_dir, results, others)
+
+    found: list[Input] = []
+    for name in names:
+        found += _listed(lines, expand) if name == "-" else expand(name)
+    unique = {resolve(each.path): each for each in found}
     if not unique:
         raise ValueError("no images are named")
     inputs = list(unique.values())
-    _tell_apart(inputs)
+    _tell_apart([each for each in inputs if not each.problem])
     return Found(inputs, [path for key, path in others.items() if key not in unique])
 
 
@@ -87,6 +92,24 @@ def _tell_apart(inputs: list[Input]) -> None:
         owner = owners.setdefault(result, each.path)
         if owner != each.path:
             raise ValueError(f"{owner} and {each.path} would both write the results {result}.*")
+
+
+def resolve(path: Path) -> Path:
+    """Absolute path without symbolic links; the path itself if it cannot exist."""
+    try:
+        return Path(os.path.realpath(path))  # unlike Path.resolve, does not mind loops of links
+    except (ValueError, OSError):
+        return path
+
+
+def _listed(lines: Iterable[str], expand: Callable[[str], list[Input]]) -> Iterator[Input]:
+    """Inputs of a list; a line that stands for none is one with a problem."""
+    for line in lines:
+        if name := line.strip():
+            try:
+                yield from expand(name)
+            except (ValueError, OSError) as error:
+                yield Input(Path(name), problem=str(error))
 
 
 def _expand(
@@ -108,8 +131,8 @@ def _expand(
         matches = map(Path, sorted(glob.glob(name, recursive=True)))
         files = [Input(match) for match in matches if match.is_file()]
         problem = "no image matches this pattern"
-    files = [each for each in files if each.path.resolve() not in results]
-    others |= {each.path.resolve(): each.path for each in files if _is_other(each.path)}
+    files = [each for each in files if resolve(each.path) not in results]
+    others |= {resolve(each.path): each.path for each in files if _is_other(each.path)}
     found = [each for each in files if _is_image(each.path)]
     if not found:
         raise ValueError(f"{name}: {problem}")
@@ -119,7 +142,7 @@ def _expand(
 def _files_in(folder: Path, recursive: bool, output_dir: Path) -> list[Input]:
     paths = sorted(folder.rglob("*") if recursive else folder.iterdir())
     if folder.resolve() in output_dir.parents:
-        paths = [path for path in paths if output_dir not in path.resolve().parents]
+        paths = [path for path in paths if output_dir not in resolve(path).parents]
     return [
         Input(path, path.parent.relative_to(folder))
         for path in paths

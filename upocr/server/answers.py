@@ -15,6 +15,7 @@ import numpy as np
 from upocr.composite import change_mask
 from upocr.picture import Picture, encode_picture, from_rgb, output_suffix
 from upocr.results import Result, TamperingDetection, TextRemoval, TextSegmentation
+from upocr.server.information import LEAST_PROBABILITY
 
 MEDIA_TYPES = {
     "png": "image/png",
@@ -32,7 +33,6 @@ FILES_OF = {
 }
 # Beside the picture without text, the command writes these (and overlays).
 OF_COMMAND = ("mask.png", "probability.png", "words.json", "classes.png", "regions.json")
-LEAST_PROBABILITY = 0.05  # below, no threshold of the page finds text
 
 Encoders = Mapping[str, Callable[[], bytes]]  # ending of the file name -> content
 
