@@ -121,6 +121,7 @@ class Job:
             writer = Behind(thread)
             steps = ahead(reader, self._steps(self._unfinished(plan, records, claim)))
             for doing, pages in groupby(steps, key=lambda step: step.doing):
+                self.workload.announce(doing.found)
                 for page in pages:
                     self._page(page, journal, writer)
                 writer.call(self._finish, doing, journal)

@@ -3,8 +3,9 @@
 import sys
 import time
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cached_property
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -14,6 +15,7 @@ from upocr.inputs import Input
 from upocr.pdf import DPI
 from upocr.picture import Picture, open_pages, read_pages
 from upocr.predictor import UPOCR
+from upocr.quote import printable
 
 MAX_WINDOWS = 20_000  # an hour or two on a few cores
 MANY = 200  # windows from which a file is announced
@@ -36,9 +38,10 @@ class Workload:
     run_options: dict[str, Any]
     max_windows: int = MAX_WINDOWS
     dpi: int = DPI
+    _counts: dict[Path, tuple[int, int]] = field(default_factory=dict, init=False)  # by file
 
     def pages(self, found: Input) -> Iterator[Picture]:
-        """The pages of a file; a line on standard error announces much work.
+        """The pages of a file.
 
         Raises ValueError as `read_pages`, and before any work if a file needs too many windows.
         """
@@ -51,13 +54,20 @@ class Workload:
                     f"{found.path}: {which} {windows} windows of the network, the limit is "
                     f"{self.max_windows}, see --max_windows"
                 )
-        if windows >= MANY:
-            tqdm.write(f"{found.path}: {self._announcement(pages, windows)}", file=sys.stderr)
+        self._counts[found.path] = pages, windows
         yield from read_pages(found.path, self.model.max_pixels, self.dpi, found.name)
 
-    def _announcement(self, pages: int, windows: int) -> str:
-        duration = _duration(windows * self.seconds_per_window)
-        return f"{f'{pages} pages, ' if pages > 1 else ''}{windows} windows, {duration}"
+    def announce(self, found: Input) -> None:
+        """Say on standard error how long a file will take if it is long; `pages` has begun.
+
+        To be called by the thread that runs the model, which is measured.
+        """
+        pages, windows = self._counts.pop(found.path, (0, 0))
+        if windows >= MANY:
+            many = f"{pages} pages, " if pages > 1 else ""
+            duration = _duration(windows * self.seconds_per_window)
+            message = f"{found.path}: {many}{windows} windows, {duration}"
+            tqdm.write(printable(message), file=sys.stderr)
 
     @cached_property
     def seconds_per_window(self) -> float:
