@@ -22,12 +22,14 @@ from benchmarks.plan import (
     attention_of_a_gpu,
     build_parser,
     check_kernel,
+    hour_rows,
     hours,
     largest_batch,
     memory_rows,
     total_bytes,
     unit_batch,
     without_contents,
+    work_rows,
 )
 from models import build_criterion, build_upocr
 from models.swin import WindowAttention
@@ -93,6 +95,19 @@ def test_the_largest_batch_is_the_last_that_fits(accounts, plain):
         fits, exceeds = (total_bytes(accounts, one.scaled(two, b)) for b in (batch, batch + 1))
         assert fits <= card * GIB < exceeds
     assert largest_batch(accounts, Need(0, 100 * GIB), Need(0, 200 * GIB), GIB) == 0
+
+
+@pytest.mark.slow
+def test_tables_of_work_and_hours(plain, accounts):
+    steps = {"plain": plain[1]}
+    (work,) = work_rows(accounts, steps, gpus=2)
+    assert work["forward, TFLOP"] + work["backward, TFLOP"] == sum(plain[1].flop) / 1e12
+    assert work["gradients sent, and received, GiB"] == accounts.parameter_bytes() / GIB
+    rows = hour_rows(steps, "float32")
+    assert [row["of the peak rates"] for row in rows] == ["30%", "40%", "50%"]
+    for row in rows:  # the faster memory saves time, and none takes less than the arithmetic
+        assert row["arithmetic alone"] < row["with traffic, 80 GB"] < row["with traffic, 40 GB"]
+    assert rows[2]["arithmetic alone"] == pytest.approx(rows[0]["arithmetic alone"] * 0.6)
 
 
 def by_hand(model, criterion, batch) -> int:
