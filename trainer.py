@@ -88,12 +88,15 @@ class Trainer:
             rank=dist.rank(),
             world_size=dist.world_size(),
             pin_memory=dist.pins_memory(device),
+            timeout=run.timeout,
         )
         tasks = tuple(dict.fromkeys(dataset.task for dataset in self.loader.datasets))
         torch.manual_seed(run.seed)  # the same weights in every process
         self.model = build_model(options, tasks, resume).to(device)
         vgg16 = load_vgg16(options, tasks, resume)
-        self.criterion = build_criterion(tasks, vgg16, optimisation.task_weights).to(device)
+        self.criterion = build_criterion(
+            tasks, vgg16, optimisation.task_weights, optimisation.image_losses
+        ).to(device)
         self.amp_dtype = mixed_precision(options, device)
         self.optimizer = build_optimizer(
             self.model, optimisation.lr, optimisation.lr_encoder_ratio, optimisation.weight_decay
@@ -471,6 +474,7 @@ def run_evaluation(
         options.data.processes(),
         dist.rank(),
         dist.world_size(),
+        options.run.timeout,
     )
     evaluation = EvaluationOptions(options.data.visualize, options.data.textseg_conf_thres)
     evaluator = build_evaluator(dataset.task, dataset.name, output_dir, evaluation)
