@@ -175,6 +175,8 @@ class Trainer:
             self.scaler.load_state_dict(state["scaler"])
         self.start_epoch = state.get("epoch", -1) + 1
         self._progress = state.get("progress", {})
+        if self._progress:  # refused now rather than after the start
+            self._step_log(self.start_epoch)
         optimisation = self.options.optimisation
         steps = self.start_epoch * optimisation.iter_per_epoch
         position = steps * optimisation.batch_size * dist.world_size()
@@ -257,7 +259,7 @@ class Trainer:
         command = "python predict.py IMAGE --task all --weights %s --output_dir out"
         logger.info("own images:   " + command, last)
 
-    def _train_epoch(self, batches: Any, epoch: int) -> dict[str, float]:
+    def _step_log(self, epoch: int) -> StepLog:
         optimisation = self.options.optimisation
         log = StepLog(
             epoch,
@@ -270,9 +272,12 @@ class Trainer:
             report=self._track,
             pauses=lambda step: self._pauses(epoch, step),
         )
-        if self._progress:
+        if self._progress and epoch == self.start_epoch:
             log.load_state_dict(self._progress)
-            self._progress = {}
+        return log
+
+    def _train_epoch(self, batches: Any, epoch: int) -> dict[str, float]:
+        log = self._step_log(epoch)
         try:
             while not log.is_complete():
                 train_one_epoch(
@@ -284,7 +289,7 @@ class Trainer:
                     log,
                     device=self.device,
                     amp_dtype=self.amp_dtype,
-                    clip_max_norm=optimisation.clip_max_norm,
+                    clip_max_norm=self.options.optimisation.clip_max_norm,
                 )
                 self._pause(log)
         except DivergenceError as error:

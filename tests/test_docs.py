@@ -55,7 +55,7 @@ def commands() -> list[tuple[str, list[str]]]:
     found = []
     for text in DOCUMENTS.values():
         joined = text.replace("\\\n", " ")
-        programs = "python|(?:srun )?torchrun|upocr (?:remove|models)"
+        programs = "(?:srun )?python|torchrun|upocr (?:remove|models)"
         lines = re.findall(rf"^ *(?:{programs}) .*$", joined, re.MULTILINE)
         lines += re.findall(r"(?<!`)`((?:python|torchrun) [^`]+)`", joined)
         for line in lines:
