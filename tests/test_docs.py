@@ -26,6 +26,7 @@ PROGRAMS = {
     "synthesis.synthesize": "synthesis.synthesize",
     "upocr.server": "upocr.server.command",
 }
+PROGRAMS |= {name: name for name in ("tests.soak.kills", "tests.soak.hosts")}
 PROGRAMS |= {
     f"{path.parent.name}.{path.stem}": f"{path.parent.name}.{path.stem}"
     for room in ("benchmarks", "tools")

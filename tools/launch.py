@@ -1,5 +1,6 @@
 """torchrun that ends with one line and an exit code: `python -m tools.launch --help`."""
 
+import argparse
 import os
 import signal
 
@@ -7,7 +8,7 @@ from torch.distributed import DistError
 from torch.distributed.elastic.multiprocessing.api import SignalException
 from torch.distributed.elastic.multiprocessing.errors import ChildFailedError
 from torch.distributed.elastic.rendezvous import RendezvousError, RendezvousTimeoutError
-from torch.distributed.run import parse_args, run
+from torch.distributed.run import get_args_parser, run
 
 from utils import termination
 from utils.cli import run as run_command
@@ -18,6 +19,11 @@ from utils.quote import quote
 STORE_PER_ROUND = "TORCH_DISABLE_SHARE_RDZV_TCP_STORE"
 
 
+def build_parser() -> argparse.ArgumentParser:
+    """The options of torchrun."""
+    return get_args_parser()
+
+
 def main(arguments: list[str] | None = None) -> int:
     """Start ranks as torchrun does, with its options; returns the exit code.
 
@@ -25,7 +31,7 @@ def main(arguments: list[str] | None = None) -> int:
     """
     os.environ.setdefault(STORE_PER_ROUND, "1")
     try:
-        run(parse_args(arguments))
+        run(build_parser().parse_args(arguments))
     except RendezvousTimeoutError:
         raise ValueError(
             "the hosts of --nnodes have not all come in time: start the same command on each, and "
@@ -44,11 +50,10 @@ def main(arguments: list[str] | None = None) -> int:
 
 
 def _failed(error: ChildFailedError) -> int:
-    codes = {rank: failure.exitcode for rank, failure in error.failures.items()}
-    if set(codes.values()) == {termination.EXIT_CODE}:
+    rank, failure = error.get_first_failure()  # torchrun has stopped the others
+    if failure.exitcode == termination.EXIT_CODE:
         return termination.EXIT_CODE
-    listed = ", ".join(f"rank {rank} with {code}" for rank, code in sorted(codes.items()))
-    raise ValueError(f"ranks of this host have failed, see their messages: {listed}") from None
+    raise ValueError(f"rank {rank} has failed with exit code {failure.exitcode}, see its message")
 
 
 if __name__ == "__main__":

@@ -5,6 +5,7 @@ one stay away. It needs `unshare`, `nsenter` and `ip` (util-linux, iproute2), an
 permits user namespaces; nothing on the machine itself is changed.
 """
 
+import argparse
 import shutil
 import subprocess
 import sys
@@ -171,8 +172,16 @@ def stay_away(folder: Path, is_unplugged: bool, options: Sequence[str] = ()) -> 
     return None
 
 
+def build_parser() -> argparse.ArgumentParser:
+    """Options of the command: none."""
+    return argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+
+
 def main() -> int:
     """Try everything; print a table, return 1 if anything failed."""
+    build_parser().parse_args()
     if reason := unavailable():
         print(reason)
         return 2

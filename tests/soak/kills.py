@@ -264,15 +264,20 @@ def _kill(run: Run, victim: Victim, number: int, patience: float) -> str | None:
     return f"{len(left)} processes left behind" if left else None
 
 
-def main() -> int:
-    """Kill, print the table, return 1 if anything failed."""
+def build_parser() -> argparse.ArgumentParser:
+    """Options of the command."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--runs", type=int, default=50, help="kills")
     parser.add_argument("--seed", type=int, default=0, help="of the moments")
     parser.add_argument(
         "--patience", type=float, default=2, help="seconds until a process counts as left behind"
     )
-    args = parser.parse_args()
+    return parser
+
+
+def main() -> int:
+    """Kill, print the table, return 1 if anything failed."""
+    args = build_parser().parse_args()
     moments, tried, failed = random.Random(args.seed), Counter[str](), Counter[str]()
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
