@@ -62,6 +62,8 @@ def commands() -> list[tuple[str, list[str]]]:
         for line in lines:
             words = [word for word in shlex.split(line, comments=True) if word not in ("…", "&")]
             if words != ["python", "-m"] and not GONE_PROGRAMS & set(words):
+                if "main.py" in words:  # after a launcher
+                    words = words[words.index("main.py") :]
                 start = next((i for i, word in enumerate(words) if word in PROGRAMS), None)
                 assert start is not None, f"unknown program: {line}"
                 found.append((words[start], words[start + 1 :]))

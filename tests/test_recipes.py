@@ -1,5 +1,6 @@
 """The recipes of docs/training.md, as a new user runs them, with fewer steps and small images."""
 
+import contextlib
 import os
 import re
 import runpy
@@ -157,7 +158,7 @@ def test_fine_tuning(clone, monkeypatch, capsys, state_dict_keys):
     assert official.architecture["embed_dim"] == 24
     log = capsys.readouterr().out
     assert log.index(" mine   ") < log.index("epoch 0 [1/1]")  # the starting weights first
-    assert "warning" not in log.split("mine_official")[1].split("device ")[0]
+    assert "is above --lr" not in log  # the bounds of the schedule fit the small rate
 
 
 def test_a_single_task_needs_no_vgg16_and_knows_no_other_task(clone, monkeypatch, capsys):
@@ -173,10 +174,10 @@ def test_a_single_task_needs_no_vgg16_and_knows_no_other_task(clone, monkeypatch
     run(
         shlex.split("python predict.py photo.jpg --task all --output_dir out --weights"),
         monkeypatch,
-        "output/segmentation/checkpoint_last.pth",
+        "output/single/checkpoint_last.pth",
     )
     assert not list(clone.glob("out/*removed*"))
-    assert (clone / "output/segmentation/eval/metrics.json").exists()
+    assert (clone / "output/single/eval/metrics.json").exists()
 
 
 def test_from_scratch_on_a_cpu(clone, monkeypatch, capsys):
@@ -241,7 +242,11 @@ def batch_script(*options: str) -> str:
 def start(script: str, environment: dict[str, str], log: Path) -> subprocess.Popen:
     with log.open("a") as output:
         return subprocess.Popen(
-            ["bash", "-c", script], env=environment, stdout=output, stderr=output
+            ["bash", "-c", script],
+            env=environment,
+            stdout=output,
+            stderr=output,
+            start_new_session=True,
         )
 
 
@@ -256,7 +261,8 @@ def test_a_batch_job_that_runs_out_of_time_is_queued_again_and_goes_on(clone, sl
         job.send_signal(signal.SIGTERM)  # as --signal=B:TERM does
         assert job.wait() == 75
     finally:
-        job.kill()
+        with contextlib.suppress(ProcessLookupError):
+            os.killpg(job.pid, signal.SIGKILL)
     assert (clone / "asked").read_text() == "requeue 7\n"
     assert "SIGTERM: saved epoch 0 up to step" in log.read_text()
     step = load_checkpoint(clone / "output/upocr/checkpoint_last.pth").training["progress"]["step"]
