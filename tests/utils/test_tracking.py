@@ -69,6 +69,8 @@ def test_tensorboard_gets_points_and_pictures(tmp_path, recorded):
     assert (calls[3][:2], calls[3][3:]) == (("add_image", "val/TextSeg"), (10, "HWC"))
     assert calls[3][2] is PICTURE
     assert calls[4] == ("close",)
+    use(tmp_path, start_step=8, tensorboard=True)  # continued: hides what came after step 8
+    assert recorded[1].calls[0][1]["purge_step"] == 9
 
 
 def test_wandb_gets_points_and_pictures_on_an_axis_of_steps(tmp_path, recorded):
