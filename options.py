@@ -9,13 +9,12 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-import yaml
-
 from models import VARIANTS
 from models.upocr import STRIDE
 from utils.cli import BOOL, Parser
 from utils.dist import AMP_DTYPES
 from utils.quote import quote
+from utils.yaml_file import read_yaml
 
 MAX_SEED = 2**32 - 1
 # Belongs to one command, not to the run that a configuration or a checkpoint describes.
@@ -255,12 +254,7 @@ def parse_command_line(arguments: Sequence[str] | None = None) -> dict[str, Any]
 
 def read_config(path: str) -> dict[str, Any]:
     """Options in a `config.yaml`, by name; raises ValueError that names the file and the key."""
-    try:
-        content = yaml.safe_load(Path(path).read_text(encoding="utf-8"))
-    except (yaml.YAMLError, UnicodeDecodeError) as error:
-        raise ValueError(f"{path}: not a YAML file ({' '.join(str(error).split())})") from None
-    except OSError as error:
-        raise ValueError(f"{path}: cannot read this file ({error.strerror})") from None
+    content = read_yaml(Path(path))
     try:
         return flatten(content)
     except ValueError as error:

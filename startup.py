@@ -10,6 +10,7 @@ from datasets import TextDataset
 from datasets.transforms import RandomTransform
 from options import Options
 from utils import dist
+from utils.files import resolved
 from utils.memory import available_memory
 from utils.optim import learning_rate
 
@@ -85,9 +86,9 @@ def _is_random(dataset: TextDataset) -> bool:
 def _shared_images(
     training: Sequence[TextDataset], validation: Sequence[TextDataset]
 ) -> Iterator[str]:
-    trained = {item.image.resolve() for dataset in training for item in dataset.items}
+    trained = {resolved(item.image) for dataset in training for item in dataset.items}
     for dataset in validation:
-        shared = [item.image for item in dataset.items if item.image.resolve() in trained]
+        shared = [item.image for item in dataset.items if resolved(item.image) in trained]
         if shared:
             yield (
                 f"{dataset.name}: {len(shared)} of {len(dataset)} validation images are trained "

@@ -2,7 +2,7 @@
 
 import functools
 import multiprocessing
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from typing import Any
 
 import numpy as np
@@ -121,11 +121,27 @@ def evaluation_loader(
         collate_fn=list,
         **_worker_options(num_workers),
     )
-    for samples in loader:
+    for samples in _without_losses(loader):
         for sample in samples:
             if isinstance(sample, Exception):
                 raise sample
         yield {"images": torch.stack([sample["image"] for sample in samples]), "samples": samples}
+
+
+def _without_losses(batches: Iterable[Any]) -> Iterator[Any]:
+    """The batches of a loader; ValueError if one of its workers is killed, or runs out of memory.
+
+    PyTorch reports it as a RuntimeError.
+    """
+    try:
+        yield from batches
+    except RuntimeError as error:
+        if "DataLoader worker" not in str(error):
+            raise
+        reason = quote(str(error).splitlines()[0])
+        raise ValueError(
+            f"a loader process was lost, perhaps for lack of memory; lower --num_workers ({reason})"
+        ) from None
 
 
 class _ReadOrError(Dataset[Any]):

@@ -17,7 +17,7 @@ from synthesis.samples import SampleSource
 from synthesis.scene.scans import split_scans
 from synthesis.text.fonts import FontBook, load_faces
 from synthesis.writer import DatasetWriter
-from utils.cli import BOOL, Parser, run
+from utils.cli import BOOL, Parser, run, say
 
 MIN_SIZE = 128  # pixels; the largest words would not fit into less
 PREVIEW, PREVIEW_SAMPLES = "preview.png", 8
@@ -114,12 +114,12 @@ def main() -> None:
     }
     counts = {"train": args.num_train, "test": args.num_test}
     records = DatasetWriter(args.output_dir, sources, args.seed).write(counts, args.workers)
-    print(f"{args.output_dir}: {args.num_train} training and {args.num_test} test samples per task")
+    say(f"{args.output_dir}: {args.num_train} training and {args.num_test} test samples per task")
     _summarize(records, time.monotonic() - started)
     if args.preview:
         path, split = args.output_dir / PREVIEW, "train" if args.num_train else "test"
         write_preview(args.output_dir, split, min(PREVIEW_SAMPLES, counts[split]), path)
-        print(f"preview: {path}")
+        say(f"preview: {path}")
 
 
 def _summarize(records: Sequence[Record], seconds: float) -> None:

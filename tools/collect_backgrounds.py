@@ -1,6 +1,5 @@
 """Command: background photographs for synthesis out of unpacked desktop-wallpaper packages."""
 
-import argparse
 import io
 from collections import Counter
 from collections.abc import Iterator
@@ -10,6 +9,8 @@ import numpy as np
 from PIL import Image, ImageOps, UnidentifiedImageError
 
 from upocr.opening import open_image
+from utils.cli import Parser, run, say
+from utils.files import read_text
 
 SUFFIXES = (".jpg", ".jpeg", ".png", ".webp")
 RESOURCES = ".rcc"  # Qt resource files; photographs lie in them as they are
@@ -95,16 +96,16 @@ def collect(folder: Path, output_dir: Path, excluded: set[str]) -> list[str]:
 
 def main() -> None:
     """Read the packages, write the photographs, say how many."""
-    parser = argparse.ArgumentParser(description=__doc__)
+    parser = Parser(description=__doc__)
     parser.add_argument("packages", type=Path, help="folder with one unpacked package per folder")
     parser.add_argument("output_dir", type=Path, help="folder to write to")
     parser.add_argument("--exclude", type=Path, help="file with one name per line to leave out")
     args = parser.parse_args()
-    lines = args.exclude.read_text(encoding="utf-8").splitlines() if args.exclude else []
+    lines = read_text(args.exclude).splitlines() if args.exclude else []
     excluded = {line.strip() for line in lines if line.strip() and not line.startswith("#")}
     names = collect(args.packages, args.output_dir, excluded)
-    print(f"{args.output_dir}: {len(names)} photographs")
+    say(f"{args.output_dir}: {len(names)} photographs")
 
 
 if __name__ == "__main__":
-    main()
+    run(main)

@@ -12,7 +12,7 @@ from models.checkpoint import Checkpoint, load_checkpoint
 from models.upocr import STRIDE
 from tools.graphs import export_archive
 from upocr.backends.archive import FORMATS, SUFFIX
-from utils.cli import Parser, positive_int, run
+from utils.cli import Parser, positive_int, run, say
 from utils.dist import AMP_DTYPES
 from utils.files import atomic_path
 from utils.weights import METADATA
@@ -101,7 +101,7 @@ def main() -> None:
     """Read, write, say so."""
     args = build_parser().parse_args()
     export(args.checkpoints, args.output, args.dtype, args.image_size, args.format)
-    print(f"{args.output}: {args.output.stat().st_size / 1e6:.1f} MB")
+    say(f"{args.output}: {args.output.stat().st_size / 1e6:.1f} MB")
 
 
 if __name__ == "__main__":

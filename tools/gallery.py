@@ -14,7 +14,7 @@ from eval.records import METRICS, figure, read_metrics
 from tasks import TASKS
 from upocr.picture import read_pages, to_8_bit
 from upocr.records import RESULTS_FILE, read_results
-from utils.cli import Parser, run
+from utils.cli import Parser, run, say
 from utils.files import atomic_path
 from utils.image import contact_sheet, read_rgb
 
@@ -83,8 +83,8 @@ def task_files(page: dict[str, Any]) -> dict[str, str]:
     for task, overlay in zip(tasks, overlays, strict=False):
         output = overlay.partition(OVERLAY)[0] + "."
         is_picture = task in TASKS and not TASKS[task].classes
-        shown = next(e for e in endings if e.startswith(output)) if is_picture else overlay
-        files[task] = endings[shown]
+        shown = [ending for ending in endings if ending.startswith(output)] if is_picture else []
+        files[task] = endings[(shown or [overlay])[0]]
     return files
 
 
@@ -146,12 +146,13 @@ def main() -> None:
         parts += [_picture(sheet, args.output, "photographs and results")]
     if args.eval_dir:
         rows = figure_rows(read_metrics(args.eval_dir / METRICS))
-        print("\n".join("  ".join(row) for row in rows))
+        for row in rows:
+            say("  ".join(row))
         parts += ["<h2>Evaluation</h2>", f"<p>{EVAL_LEGEND}</p>", _table(rows)]
         parts += _sheets(args.eval_dir, [row[0] for row in rows], args.output)
     with atomic_path(args.output) as temporary:
         temporary.write_text(page_of(parts), encoding="utf-8")
-    print(f"gallery: {args.output}")
+    say(f"gallery: {args.output}")
 
 
 if __name__ == "__main__":

@@ -29,7 +29,7 @@ from synthesis.samples import DetectionSample, RemovalSample, SegmentationSample
 from tasks import TAMPERED_TEXT_DETECTION, TEXT_SEGMENTATION
 from upocr import UPOCR
 from upocr.results import ClassMap
-from utils.cli import Parser, positive_int, run
+from utils.cli import Parser, positive_int, run, say
 from utils.image import read_rgb
 
 QUALITY = 92  # of the JPEG files
@@ -147,7 +147,7 @@ def main() -> None:
     crops, share = mine(model, photographs, args.size)
     print(f"{len(photographs)} photographs: {share:.3%} of the pixels are taken for text")
     write(crops[: args.num_samples], args.output_dir)
-    print(f"{args.output_dir}: {min(len(crops), args.num_samples)} of {len(crops)} crops")
+    say(f"{args.output_dir}: {min(len(crops), args.num_samples)} of {len(crops)} crops")
 
 
 if __name__ == "__main__":

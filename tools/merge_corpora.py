@@ -8,7 +8,7 @@ import shutil
 from collections.abc import Iterator
 from pathlib import Path
 
-from utils.cli import Parser, run
+from utils.cli import Parser, run, say
 
 SPLIT_FILE = "TextSegmentation/TextSeg/split.json"
 SAMPLE = re.compile(r"^(train|test)_(?=\d)")
@@ -51,7 +51,7 @@ def build_parser() -> argparse.ArgumentParser:
 def main() -> None:
     """Merge, say how many."""
     args = build_parser().parse_args()
-    print(f"{args.output_dir}: {merge(args.corpora, args.output_dir)} training samples per task")
+    say(f"{args.output_dir}: {merge(args.corpora, args.output_dir)} training samples per task")
 
 
 if __name__ == "__main__":

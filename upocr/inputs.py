@@ -5,6 +5,7 @@ from collections.abc import Collection, Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
+from upocr.files import resolved
 from upocr.picture import SUFFIXES
 
 
@@ -40,7 +41,7 @@ def collect_inputs(
     stripped = (line.strip() for line in lines)
     named = [each for name in names for each in (filter(None, stripped) if name == "-" else [name])]
     found = [each for name in named for each in _expand(name, recursive, output_dir, results)]
-    unique = {each.path.resolve(): each for each in found}
+    unique = {resolved(each.path): each for each in found}
     if not unique:
         raise ValueError("no images are named")
     owners: dict[Path, Path] = {}
@@ -55,7 +56,7 @@ def collect_inputs(
 def _expand(name: str, recursive: bool, output_dir: Path, results: Collection[Path]) -> list[Input]:
     path = Path(name)
     if path.is_dir():
-        found = _images_in(path, recursive, output_dir.resolve())
+        found = _images_in(path, recursive, resolved(output_dir))
         hint = "" if recursive else "; --recursive true includes the folders below"
         problem = f"no images in this folder{hint}"
     elif path.exists() or not glob.has_magic(name):
@@ -64,7 +65,7 @@ def _expand(name: str, recursive: bool, output_dir: Path, results: Collection[Pa
         matches = map(Path, sorted(glob.glob(name, recursive=True)))
         found = [Input(match) for match in matches if _is_image(match)]
         problem = "no image matches this pattern"
-    found = [each for each in found if each.path.resolve() not in results]
+    found = [each for each in found if resolved(each.path) not in results]
     if not found:
         raise ValueError(f"{name}: {problem}")
     return found
@@ -72,8 +73,8 @@ def _expand(name: str, recursive: bool, output_dir: Path, results: Collection[Pa
 
 def _images_in(folder: Path, recursive: bool, output_dir: Path) -> list[Input]:
     paths = sorted(folder.rglob("*") if recursive else folder.iterdir())
-    if folder.resolve() in output_dir.parents:
-        paths = [path for path in paths if output_dir not in path.resolve().parents]
+    if resolved(folder) in output_dir.parents:
+        paths = [path for path in paths if output_dir not in resolved(path).parents]
     return [
         Input(path, path.parent.relative_to(folder))
         for path in paths

@@ -7,9 +7,11 @@ from typing import Any
 
 from tqdm import tqdm
 
+from upocr.files import resolved
 from upocr.inputs import Input
 from upocr.picture import Picture, read_pages, write_pictures
 from upocr.predictor import UPOCR
+from upocr.quote import printable
 from upocr.records import Record, Records, record_files
 from upocr.results import Result, TextRemoval
 from upocr.tasks import TEXT_REMOVAL
@@ -41,7 +43,7 @@ class Job:
 
     def run(self, inputs: list[Input]) -> list[str]:
         """Work on all files; return one error message per file that failed."""
-        self._inputs = {each.path.resolve() for each in inputs}
+        self._inputs = {resolved(each.path) for each in inputs}
         errors = []
         try:
             for each in tqdm(inputs, desc="images", unit="image"):
@@ -103,13 +105,14 @@ class Job:
 
     def _results(self, picture: Picture) -> dict[str, Result]:
         total = self.model.num_windows(picture.size)
-        with tqdm(total=total, desc=picture.name, unit="window", leave=False, delay=2) as bar:
+        name = printable(picture.name)
+        with tqdm(total=total, desc=name, unit="window", leave=False, delay=2) as bar:
             return self.model.run(picture, self.tasks, progress=bar.update, **self.run_options)
 
     def _claim(self, results: list[Path], source: Path) -> None:
         """Refuse to write over an image of this run, and over results of another one."""
         for result in results:
-            if result.resolve() in self._inputs:
+            if resolved(result) in self._inputs:
                 raise ValueError(
                     f"{result} is an image of this run and would be overwritten; choose another "
                     "--output_dir"

@@ -16,7 +16,7 @@ import numpy as np
 import tifffile
 from PIL import Image, ImageCms, TiffImagePlugin, UnidentifiedImageError
 
-from upocr.files import atomic_path
+from upocr.files import atomic_path, check_file
 from upocr.opening import PictureError, check_tiff, inflates_within, open_image
 from upocr.tiling import row_bands
 
@@ -192,6 +192,8 @@ def read_pages(path: str | File, max_pixels: int = MAX_PIXELS) -> Iterator[Pictu
     path = Path(path) if isinstance(path, str) else path
     if path.suffix.lower() in HEIF:
         _reads_heif()
+    if isinstance(path, Path):
+        check_file(path)
     try:
         with _without_pillow_limit(), path.open("rb") as file, open_image(file) as image:
             yield from _pages(path, image, max_pixels)

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from upocr.backends.choice import AUTO, BACKENDS
-from upocr.cli import BOOL, HelpFormatter, Parser, positive_int
+from upocr.cli import BOOL, HelpFormatter, Parser, positive_int, say
 from upocr.composite import COMPOSITES, DIFFERENCE, DILATION, parse_region
 from upocr.decisions import COMPONENT, DECISIONS
 from upocr.inputs import collect_inputs
@@ -150,7 +150,7 @@ def predict(args: argparse.Namespace) -> int:
         )
         errors = build_job(args, records).run(inputs)
     for error in errors:
-        print(f"error: {error}", file=sys.stderr)
+        say(f"error: {error}", error=True)
     done = f"{len(inputs) - len(errors)} of {len(inputs)} images done"
-    print(f"{done}, listed in {args.output_dir / RESULTS_FILE}")
+    say(f"{done}, listed in {args.output_dir / RESULTS_FILE}")
     return 1 if errors else 0
