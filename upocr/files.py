@@ -77,10 +77,17 @@ def read_text(path: Path, most: int = MAX_TEXT, errors: str = "strict") -> str:
         raise ValueError(f"{path}: not a UTF-8 text file") from None
 
 
+def _integer(digits: str) -> int:
+    """An integer of a file, of at most 64 bits: larger ones fail as soon as they are divided."""
+    if len(digits) > 20 or not -(2**63) <= int(digits) < 2**63:
+        raise ValueError("an integer of more than 64 bits")
+    return int(digits)
+
+
 def read_json(path: Path) -> Any:
     """Content of a JSON file; ValueError naming it if it is missing or not JSON."""
     text = read_text(path)
     try:
-        return json.loads(text)
+        return json.loads(text, parse_int=_integer)
     except (ValueError, RecursionError):  # nested too deep
         raise ValueError(f"{path}: not JSON") from None
