@@ -62,6 +62,7 @@ class RunOptions:
     print_freq: int = option(10, "steps between log lines")
     tensorboard: bool = option(False, "write TensorBoard event files")
     wandb: bool = option(False, "log to Weights & Biases")
+    download_timeout: float = option(30.0, "seconds that a server of weights may be silent")
 
 
 @dataclass(frozen=True)

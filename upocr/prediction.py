@@ -10,6 +10,7 @@ from upocr.backends.choice import AUTO, BACKENDS
 from upocr.cli import BOOL, HelpFormatter, Parser, positive_int, say
 from upocr.composite import COMPOSITES, DIFFERENCE, DILATION, parse_region
 from upocr.decisions import COMPONENT, DECISIONS
+from upocr.download import DOWNLOADS, Downloads
 from upocr.inputs import collect_inputs
 from upocr.job import Job
 from upocr.lock import locked
@@ -69,7 +70,10 @@ def add_arguments(parser: argparse.ArgumentParser, task: str | None = None) -> N
 def add_model_arguments(parser: argparse.ArgumentParser) -> None:
     """Add the options that name weights and machine."""
     add = parser.add_argument_group("model and machine").add_argument
-    add("--weights", help="file; in a clone also URL; by default the shipped upocr_nano")
+    add("--weights", help="file or https URL; by default the shipped upocr_nano")
+    add("--download_timeout", type=float, default=DOWNLOADS.timeout,
+        help="seconds that the server of a URL may be silent")  # fmt: skip
+    add("--allow_http", **BOOL, default=False, help="fetch URLs without encryption, too")
     fastest = "auto: the fastest that is there and runs the weights"
     add("--backend", choices=BACKENDS, default=AUTO, help=fastest)
     add("--device", default="auto", help="auto (CUDA, then MPS, then CPU), cpu, cuda, cuda:N, mps")
@@ -93,6 +97,7 @@ def load_model(args: argparse.Namespace, **options: Any) -> UPOCR:
         compile=args.compile,
         num_threads=args.num_threads,
         batch_size=args.batch_size,
+        downloads=Downloads(args.download_timeout, args.allow_http),
         **options,
     )
 
