@@ -10,7 +10,7 @@ from PIL import Image, ImageOps, UnidentifiedImageError
 
 from upocr.opening import open_image
 from utils.cli import Parser, run, say
-from utils.files import read_text
+from utils.files import atomic_path, read_text
 
 SUFFIXES = (".jpg", ".jpeg", ".png", ".webp")
 RESOURCES = ".rcc"  # Qt resource files; photographs lie in them as they are
@@ -81,7 +81,6 @@ def distinct(found: Iterator[tuple[str, Image.Image]]) -> Iterator[tuple[str, Im
 
 def collect(folder: Path, output_dir: Path, excluded: set[str]) -> list[str]:
     """Write every distinct picture of sufficient size as JPEG; returns their names."""
-    output_dir.mkdir(parents=True, exist_ok=True)
     seen: Counter[str] = Counter()
     names: list[str] = []
     for title, picture in distinct(pictures(folder)):
@@ -89,7 +88,8 @@ def collect(folder: Path, output_dir: Path, excluded: set[str]) -> list[str]:
         name = title if seen[title] == 1 else f"{title}-{seen[title]}"
         if name not in excluded:
             picture.thumbnail((LONGEST_SIDE, LONGEST_SIDE))
-            picture.save(output_dir / f"{name}.jpg", quality=QUALITY)
+            with atomic_path(output_dir / f"{name}.jpg") as temporary:
+                picture.save(temporary, "JPEG", quality=QUALITY)
             names.append(name)
     return names
 

@@ -18,7 +18,7 @@ from utils.cli import Parser, run, say
 from utils.files import atomic_path
 from utils.image import contact_sheet, read_rgb
 
-PHOTOS = "photos.png"
+PHOTOS = "_photos.png"  # end of a name that begins with that of the page
 CELL = 384  # pixels
 OVERLAY = "_overlay."  # in the name of one file per task
 SHEET = "_sheet"  # end of the names of contact sheets
@@ -139,7 +139,7 @@ def main() -> None:
         raise ValueError("nothing to show: give --photo_dir, --eval_dir or both")
     parts: list[str] = []
     if args.photo_dir:
-        sheet = args.output.parent / PHOTOS
+        sheet = args.output.with_name(args.output.stem + PHOTOS)
         titles, pictures = photo_table(args.photo_dir)
         contact_sheet(pictures, sheet, titles, CELL)
         parts += ["<h2>Photographs</h2>", f"<p>{PHOTO_LEGEND}</p>"]
