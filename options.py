@@ -17,6 +17,7 @@ from utils.quote import quote
 from utils.yaml_file import read_yaml
 
 MAX_SEED = 2**32 - 1
+MAX_COUNT = 2**53  # larger integers are no floats
 # Belongs to one command, not to the run that a configuration or a checkpoint describes.
 OF_THE_COMMAND = ("config", "resume", "eval", "overwrite")
 
@@ -290,7 +291,7 @@ def _checked_type(name: str, value: Any, hint: Any) -> Any:
             return tuple(_checked_type(name, each, inner) for each in value)
         if origin is dict and isinstance(value, Mapping):
             return {str(key): _checked_type(name, each, float) for key, each in value.items()}
-        if kind is float and type(value) is int:
+        if kind is float and type(value) is int and abs(value) < MAX_COUNT:
             return float(value)
         if type(value) is kind:
             return value
@@ -361,5 +362,7 @@ def _check_numbers(options: Options) -> None:
                 continue
             if name in positive and value < 1:
                 raise ValueError(f"--{name} is {value}, expected at least 1")
+            if value > MAX_COUNT:
+                raise ValueError(f"--{name} is {quote(value)}, expected at most {MAX_COUNT}")
             if not 0 <= value < float("inf"):
                 raise ValueError(f"--{name} is {value}, expected 0 or more")

@@ -39,7 +39,9 @@ def _areas(folder: Path, page: dict[str, Any]) -> tuple[int, ...]:
     """Pixels of the image, of segmented text, of detected text and of its tampered part."""
     missing = [task for task in NEEDED if task not in page]
     if missing:
-        raise ValueError(f"{folder}: {page['page']} lacks {missing[0]}, run --task all")
+        raise ValueError(
+            f"{folder / RESULTS_FILE}: {page['page']} lacks {missing[0]}, run --task all"
+        )
     segmented, detected = (page[task] for task in NEEDED)
     sides: list[Any] = [page.get(side) for side in ("width", "height")]
     keys = ((segmented, "text_area"), (detected, "text_area"), (detected, "tampered_area"))

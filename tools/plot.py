@@ -31,15 +31,21 @@ def read_run(folder: Path) -> Curves:
     try:
         for line in whole_lines(read_text(path)):
             record = json.loads(line)
-            epoch = range(MAX_EPOCH).index(record["epoch"])
             for title, value in _values(record, tasks):
                 if isinstance(value, int | float) and math.isfinite(value):
-                    curves.setdefault(title, {})[epoch + 1] = value
+                    curves.setdefault(title, {})[_epoch(record) + 1] = value
     except (ValueError, KeyError, TypeError, AttributeError, OverflowError, RecursionError):
         raise ValueError(f"{path}: not a log of main.py") from None
     if not curves:
         raise ValueError(f"{path}: has no finished epoch yet")
     return curves
+
+
+def _epoch(record: Mapping[str, Any]) -> int:
+    epoch = record["epoch"]
+    if type(epoch) is not int or not 0 <= epoch < MAX_EPOCH:
+        raise ValueError("no epoch")
+    return epoch
 
 
 def _validated_tasks(config: Path) -> dict[str, str]:

@@ -6,6 +6,7 @@ import os
 import shlex
 import socket
 import sys
+import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -14,6 +15,7 @@ from upocr.quote import quote
 
 fcntl: Any = importlib.import_module("fcntl") if os.name == "posix" else None
 LOCK = ".lock"  # file in a folder of results that names the run
+PATIENCE = 100  # hundredths of a second
 
 
 @contextlib.contextmanager
@@ -45,7 +47,7 @@ def _acquire(path: Path) -> int:
     while True:
         descriptor = os.open(path, os.O_RDWR | os.O_CREAT, 0o666)
         if not _lock(descriptor):
-            holder = os.pread(descriptor, 1000, 0).decode(errors="replace")
+            holder = _holder(descriptor)
             os.close(descriptor)
             raise ValueError(
                 f"{path.parent} is in use by {quote(holder) if holder else 'another run'}: wait "
@@ -54,6 +56,15 @@ def _acquire(path: Path) -> int:
         if _is_at(path, descriptor):
             return descriptor
         os.close(descriptor)  # of a run that has just ended and removed its file
+
+
+def _holder(descriptor: int) -> str:
+    """What the run that holds a lock has written, which it does right after taking it."""
+    for _ in range(PATIENCE):
+        if text := os.pread(descriptor, 1000, 0):
+            return text.decode(errors="replace")
+        time.sleep(0.01)
+    return ""
 
 
 def _lock(descriptor: int) -> bool:

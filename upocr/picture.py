@@ -29,7 +29,8 @@ SAME = {"JPEG": "jpg", "MPO": "jpg", "PNG": "png", "WEBP": "webp", "TIFF": "tif"
 MAX_PIXELS = 200_000_000
 DEFLATE = (tifffile.COMPRESSION.ADOBE_DEFLATE, tifffile.COMPRESSION.DEFLATE)
 ORIENTATION = 0x0112  # EXIF tag
-BITS_PER_SAMPLE = 258  # TIFF tag
+BITS_PER_SAMPLE, ICC_PROFILE = 258, 34675  # TIFF tags
+UNDEFINED = 7  # TIFF type of bytes
 # EXIF orientation -> (transpose, flip rows, flip columns), applied in this order.
 TURNS = {
     2: (False, False, True),
@@ -450,6 +451,12 @@ def _deep_png(picture: Picture) -> bytes:
     return content[:header] + chunk + content[header:]
 
 
+def _profile_tag(icc_profile: bytes | None) -> list[tuple[int, int, int, bytes, bool]]:
+    """Extra tags of a TIFF page, which old releases of tifffile need for a profile."""
+    profile = icc_profile or b""
+    return [(ICC_PROFILE, UNDEFINED, len(profile), profile, True)] if profile else []
+
+
 def _write_tiff(pictures: list[Picture], opened: BinaryIO) -> None:
     with tifffile.TiffWriter(opened) as file:
         for picture in pictures:
@@ -460,7 +467,7 @@ def _write_tiff(pictures: list[Picture], opened: BinaryIO) -> None:
                 photometric=photometric if picture.values.ndim == 3 else "minisblack",
                 extrasamples=None if picture.alpha is None else ["unassalpha"],
                 compression=None if picture.bilevel else "zlib",
-                iccprofile=picture.icc_profile,
+                extratags=_profile_tag(picture.icc_profile),
                 contiguous=False,
                 metadata=None,
             )
