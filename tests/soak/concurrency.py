@@ -18,7 +18,7 @@ from synthesis.layouts import MANIFEST, sample_files
 from upocr.lock import LOCK
 from upocr.records import read_results
 
-ROUNDS, RUNS = 10, 3  # at scale 1; runs per round
+ROUNDS, RUNS = 10, 2  # at scale 1; runs per round
 TIMEOUT = 600  # seconds
 BUSY, TAKEN = " is in use by 'process ", " exists: continue with --resume "
 
