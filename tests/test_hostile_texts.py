@@ -107,7 +107,7 @@ def test_hostile_json_is_refused(tmp_path, reader, kind):
 @pytest.mark.parametrize("kind", ["deep lists", "deep mappings", "a number of a million digits"])
 def test_a_hostile_log_stops_resuming_with_one_line(tmp_path, kind):
     (tmp_path / "log.txt").write_text(texts.JSON[kind] + "\n")
-    one_line(bounded(lambda: RunLog(tmp_path, {}, 1, False, False)), tmp_path / "log.txt")
+    one_line(bounded(lambda: RunLog(tmp_path, {}, 1).begin()), tmp_path / "log.txt")
 
 
 def with_every_value(content):
@@ -121,7 +121,7 @@ def read_records(folder):
     """All that predict.py and the tools do with `results.json`."""
     records = Records(folder)
     records.files()
-    records.finished("a.png", tuple(RECORD["tasks"]), RECORD["options"])
+    records.finished(folder / "a.png", tuple(RECORD["tasks"]), RECORD["options"])
     records.add({"input": "b.png", "tasks": [], "pages": [{"page": "b", "files": ["a.mask.png"]}]})
     for record in read_results(folder / RESULTS_FILE):
         for page in record["pages"]:
@@ -137,7 +137,7 @@ def draw_rows(folder):
 def draw_curves(folder):
     """All that resuming and the plot do with `log.txt`."""
     plot.read_run(folder)
-    RunLog(folder, {}, 1, False, False)
+    RunLog(folder, {}, 1).begin()
 
 
 FILES = {

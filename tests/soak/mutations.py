@@ -178,7 +178,7 @@ def _read_metrics(path: Path) -> None:
 
 def _read_log(path: Path) -> None:
     plot.read_run(path.parent)
-    RunLog(path.parent, {"run": {"seed": 1}}, 1, False, False)
+    RunLog(path.parent, {"run": {"seed": 1}}, 1).begin()
 
 
 def _replace(path: Path) -> None:

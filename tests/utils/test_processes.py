@@ -119,12 +119,12 @@ MAPPING = """
     run(lambda: len(list(map_in_processes(deadly, range(100), 2))))
 """
 # Workers of a pool that are busy when the main process is killed.
-POOL = """
+POOL = r"""
 import os, time
 from utils.processes import map_in_processes
 
 def work(item):
-    print(os.getpid(), flush=True)
+    os.write(1, f"{os.getpid()}\n".encode())  # at once, unlike `print`
     time.sleep(600)
 
 list(map_in_processes(work, range(9), 2))
