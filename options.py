@@ -10,15 +10,15 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-import yaml
-
 from models import IMAGE_LOSSES, VARIANTS
 from models.upocr import STRIDE
 from utils.cli import BOOL, Parser
 from utils.dist import AMP_DTYPES
 from utils.quote import quote
+from utils.yaml_file import read_yaml
 
 MAX_SEED = 2**32 - 1
+MAX_COUNT = 2**53  # larger integers are no floats
 AUTO = "auto"  # of --resume
 # Belongs to one command, not to the run that a configuration or a checkpoint describes.
 OF_THE_COMMAND = ("config", "resume", "eval", "overwrite")
@@ -72,6 +72,7 @@ class RunOptions:
     print_freq: int = option(10, "steps between log lines")
     tensorboard: bool = option(False, "write TensorBoard event files")
     wandb: bool = option(False, "log to Weights & Biases")
+    download_timeout: float = option(30.0, "seconds that a server of weights may be silent")
 
 
 @dataclass(frozen=True)
@@ -286,12 +287,7 @@ def parse_command_line(arguments: Sequence[str] | None = None) -> dict[str, Any]
 
 def read_config(path: str) -> dict[str, Any]:
     """Options in a `config.yaml`, by name; raises ValueError that names the file and the key."""
-    try:
-        content = yaml.safe_load(Path(path).read_text(encoding="utf-8"))
-    except (yaml.YAMLError, UnicodeDecodeError) as error:
-        raise ValueError(f"{path}: not a YAML file ({' '.join(str(error).split())})") from None
-    except OSError as error:
-        raise ValueError(f"{path}: cannot read this file ({error.strerror})") from None
+    content = read_yaml(Path(path))
     try:
         return flatten(content)
     except ValueError as error:
@@ -326,7 +322,7 @@ def _checked_type(name: str, value: Any, hint: Any) -> Any:
             return tuple(_checked_type(name, each, inner) for each in value)
         if origin is dict and isinstance(value, Mapping):
             return {str(key): _checked_type(name, each, float) for key, each in value.items()}
-        if kind is float and type(value) is int:
+        if kind is float and type(value) is int and abs(value) < MAX_COUNT:
             return float(value)
         if type(value) is kind:
             return value
@@ -397,5 +393,7 @@ def _check_numbers(options: Options) -> None:
                 continue
             if name in positive and value < 1:
                 raise ValueError(f"--{name} is {value}, expected at least 1")
+            if value > MAX_COUNT:
+                raise ValueError(f"--{name} is {quote(value)}, expected at most {MAX_COUNT}")
             if not 0 <= value < float("inf"):
                 raise ValueError(f"--{name} is {value}, expected 0 or more")

@@ -49,6 +49,7 @@ from models.fast import (
 from models.vgg import VGG16Features
 from options import Options
 from resuming import note_saved
+from upocr.download import Downloads
 from utils import dist, termination
 from utils.batch import to_unit
 from utils.files import write_json
@@ -561,7 +562,7 @@ def load_vgg16(
             file = load_checkpoint(options.model.pretrained_model)
             if file.vgg16:
                 return vgg16_from_state(file.vgg16, str(file.path))
-    return build_vgg16(source)
+    return build_vgg16(source, Downloads(options.run.download_timeout))
 
 
 def mixed_precision(options: Options, device: torch.device) -> torch.dtype | None:

@@ -365,7 +365,7 @@ def _timm_state(name: str, architecture: dict[str, Any]) -> dict[str, Tensor]:
     """Weights of one of timm's pre-trained SwinV2 models; raises ValueError."""
     import timm  # noqa: PLC0415 - takes seconds
 
-    choices = timm.list_pretrained("swinv2_*", exclude_filters="swinv2_cr_*")
+    choices = timm.list_pretrained("swinv2_*", exclude_filters=["swinv2_cr_*"])
     if name not in choices:
         listed = ", ".join(choices)
         raise ValueError(f"{TIMM}{name}: no pre-trained SwinV2 of timm, expected one of {listed}")

@@ -103,7 +103,7 @@ def test_a_bad_configuration_is_named(tmp_path, content, message):
 
 
 def test_a_missing_configuration_is_named():
-    with pytest.raises(ValueError, match=r"no\.yaml: cannot read this file"):
+    with pytest.raises(ValueError, match=r"no\.yaml: no such file"):
         options_of("--config", "no.yaml")
 
 

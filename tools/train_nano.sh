@@ -265,7 +265,8 @@ merge() { # merge NAME PATTERN: the finished shards as one corpus, if that is no
   mapfile -t corpora < <(complete_shards "$2")
   [[ ${#corpora[@]} -gt 0 ]] || return 0
   if [[ "${corpora[*]##*/}" != "$(cat "$WORK/data/$1/.corpora" 2>/dev/null)" ]]; then
-    "$PYTHON" "$HERE/merge_corpora.py" "$WORK/data/$1" "${corpora[@]}"
+    (cd "$HERE/.." && "$PYTHON" -m tools.merge_corpora --overwrite true \
+      "$WORK/data/$1" "${corpora[@]}")
     echo "${corpora[*]##*/}" >"$WORK/data/$1/.corpora"
   fi
 }

@@ -1,12 +1,36 @@
-"""Atomic files, JSON and checksums."""
+"""Atomic files, text, JSON and checksums."""
 
 import contextlib
 import hashlib
 import json
 import os
+import stat
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
+
+MAX_TEXT = 2**28  # bytes of a text file
+
+
+def check_file(path: Path) -> None:
+    """Raise ValueError for a pipe, socket or device, which a reader could wait for forever.
+
+    Of the other things that are no files, opening raises OSError.
+    """
+    try:
+        mode = path.stat().st_mode
+    except (OSError, ValueError):  # missing, a circle of links, a name with a null character
+        return
+    if not (stat.S_ISREG(mode) or stat.S_ISDIR(mode)):
+        raise ValueError(f"{path}: is a pipe, socket or device, expected a file")
+
+
+def resolved(path: Path) -> Path:
+    """The absolute path without links, as `Path.resolve`; a circle of links stays as it is."""
+    try:
+        return Path(os.path.realpath(path))
+    except ValueError:  # a null character
+        return path.absolute()
 
 
 @contextlib.contextmanager
@@ -54,12 +78,41 @@ def dump_json(content: dict | list, indent: int | None = None) -> bytes:
     return text.encode("utf-8", "backslashreplace")
 
 
-def read_json(path: Path) -> Any:
-    """Content of a JSON file; ValueError naming it if it is missing or not JSON."""
+def read_text(path: Path, most: int = MAX_TEXT, errors: str = "strict") -> str:
+    """Text of a UTF-8 file, with or without a byte order mark; ValueError naming it.
+
+    Args:
+        path: of a file of at most `most` bytes.
+        errors: as of `bytes.decode`.
+    """
+    check_file(path)
     try:
-        return json.loads(path.read_text(encoding="utf-8"))
+        with path.open("rb") as file:
+            content = file.read(most + 1)
     except FileNotFoundError:
         raise ValueError(f"{path}: no such file") from None
+    except OSError as error:
+        raise ValueError(f"{path}: cannot read this file ({error.strerror})") from None
+    if len(content) > most:
+        raise ValueError(f"{path}: larger than {most} bytes")
+    try:
+        return content.decode("utf-8-sig", errors)
+    except UnicodeDecodeError:
+        raise ValueError(f"{path}: not a UTF-8 text file") from None
+
+
+def _integer(digits: str) -> int:
+    """An integer of a file, of at most 64 bits: larger ones fail as soon as they are divided."""
+    if len(digits) > 20 or not -(2**63) <= int(digits) < 2**63:
+        raise ValueError("an integer of more than 64 bits")
+    return int(digits)
+
+
+def read_json(path: Path) -> Any:
+    """Content of a JSON file; ValueError naming it if it is missing or not JSON."""
+    text = read_text(path)
+    try:
+        return json.loads(text, parse_int=_integer)
     except (ValueError, RecursionError):  # nested too deep
         raise ValueError(f"{path}: not JSON") from None
 

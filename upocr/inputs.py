@@ -1,12 +1,12 @@
 """Names on a command line -> image files and the folders of their results."""
 
 import glob
-import os
 from collections import Counter
 from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from upocr.files import resolved
 from upocr.picture import SUFFIXES
 
 RESULTS_FILE = "results.json"  # of earlier runs
@@ -72,7 +72,7 @@ def collect_inputs(
     found: list[Input] = []
     for name in names:
         found += _listed(lines, expand) if name == "-" else expand(name)
-    unique = {resolve(each.path): each for each in found}
+    unique = {resolved(each.path): each for each in found}
     if not unique:
         raise ValueError("no images are named")
     inputs = list(unique.values())
@@ -92,14 +92,6 @@ def _tell_apart(inputs: list[Input]) -> None:
         owner = owners.setdefault(result, each.path)
         if owner != each.path:
             raise ValueError(f"{owner} and {each.path} would both write the results {result}.*")
-
-
-def resolve(path: Path) -> Path:
-    """Absolute path without symbolic links; the path itself if it cannot exist."""
-    try:
-        return Path(os.path.realpath(path))  # unlike Path.resolve, does not mind loops of links
-    except (ValueError, OSError):
-        return path
 
 
 def _listed(lines: Iterable[str], expand: Callable[[str], list[Input]]) -> Iterator[Input]:
@@ -122,7 +114,7 @@ def _expand(
     """Images that a name stands for; files of other kinds go to `others`, by resolved path."""
     path = Path(name)
     if path.is_dir():
-        files = _files_in(path, recursive, output_dir.resolve())
+        files = _files_in(path, recursive, resolved(output_dir))
         hint = "" if recursive else "; --recursive true includes the folders below"
         problem = f"no images in this folder{hint}"
     elif path.exists() or not glob.has_magic(name):
@@ -131,8 +123,8 @@ def _expand(
         matches = map(Path, sorted(glob.glob(name, recursive=True)))
         files = [Input(match) for match in matches if match.is_file()]
         problem = "no image matches this pattern"
-    files = [each for each in files if resolve(each.path) not in results]
-    others |= {resolve(each.path): each.path for each in files if _is_other(each.path)}
+    files = [each for each in files if resolved(each.path) not in results]
+    others |= {resolved(each.path): each.path for each in files if _is_other(each.path)}
     found = [each for each in files if _is_image(each.path)]
     if not found:
         raise ValueError(f"{name}: {problem}")
@@ -141,8 +133,8 @@ def _expand(
 
 def _files_in(folder: Path, recursive: bool, output_dir: Path) -> list[Input]:
     paths = sorted(folder.rglob("*") if recursive else folder.iterdir())
-    if folder.resolve() in output_dir.parents:
-        paths = [path for path in paths if output_dir not in resolve(path).parents]
+    if resolved(folder) in output_dir.parents:
+        paths = [path for path in paths if output_dir not in resolved(path).parents]
     return [
         Input(path, path.parent.relative_to(folder))
         for path in paths

@@ -16,6 +16,7 @@ from upocr.quote import quote
 fcntl: Any = importlib.import_module("fcntl") if os.name == "posix" else None
 INTERVAL = 0.1  # seconds between two attempts
 LOCK = ".lock"  # file in a folder of results that names the run
+PATIENCE = 100  # hundredths of a second
 
 
 @contextlib.contextmanager
@@ -53,7 +54,7 @@ def _acquire(path: Path, deadline: float) -> int:
                 os.close(descriptor)
                 time.sleep(INTERVAL)
                 continue
-            holder = os.pread(descriptor, 1000, 0).decode(errors="replace")
+            holder = _holder(descriptor)
             os.close(descriptor)
             raise ValueError(
                 f"{path.parent} is in use by {quote(holder) if holder else 'another run'}: wait "
@@ -62,6 +63,15 @@ def _acquire(path: Path, deadline: float) -> int:
         if _is_at(path, descriptor):
             return descriptor
         os.close(descriptor)  # of a run that has just ended and removed its file
+
+
+def _holder(descriptor: int) -> str:
+    """What the run that holds a lock has written, which it does right after taking it."""
+    for _ in range(PATIENCE):
+        if text := os.pread(descriptor, 1000, 0):
+            return text.decode(errors="replace")
+        time.sleep(0.01)
+    return ""
 
 
 def lock(descriptor: int) -> bool:

@@ -16,7 +16,7 @@ import numpy as np
 import tifffile
 from PIL import Image, ImageCms, TiffImagePlugin, UnidentifiedImageError
 
-from upocr.files import atomic_path
+from upocr.files import atomic_path, check_file
 from upocr.opening import PictureError, check_tiff, inflates_within, open_image
 from upocr.pdf import DPI, HEAD, PdfPages, is_pdf, open_pdf
 from upocr.tiling import row_bands
@@ -30,7 +30,8 @@ SAME = {"JPEG": "jpg", "MPO": "jpg", "PNG": "png", "WEBP": "webp", "TIFF": "tif"
 MAX_PIXELS = 200_000_000
 DEFLATE = (tifffile.COMPRESSION.ADOBE_DEFLATE, tifffile.COMPRESSION.DEFLATE)
 ORIENTATION = 0x0112  # EXIF tag
-BITS_PER_SAMPLE = 258  # TIFF tag
+BITS_PER_SAMPLE, ICC_PROFILE = 258, 34675  # TIFF tags
+UNDEFINED = 7  # TIFF type of bytes
 # EXIF orientation -> (transpose, flip rows, flip columns), applied in this order.
 TURNS = {
     2: (False, False, True),
@@ -222,6 +223,8 @@ def open_pages(
     Arguments and errors as of `read_pages`.
     """
     path = Path(path) if isinstance(path, str) else path
+    if isinstance(path, Path):
+        check_file(path)
     with _named_errors(path):
         for page in _pages_of(path, max_pixels, dpi, name or path.stem):
             yield replace(page, read=partial(_read_named, path, page.read))
@@ -547,6 +550,12 @@ def _deep_png(picture: Picture) -> bytes:
     return content[:header] + chunk + content[header:]
 
 
+def _profile_tag(icc_profile: bytes | None) -> list[tuple[int, int, int, bytes, bool]]:
+    """Extra tags of a TIFF page, which old releases of tifffile need for a profile."""
+    profile = icc_profile or b""
+    return [(ICC_PROFILE, UNDEFINED, len(profile), profile, True)] if profile else []
+
+
 def _write_tiff(pictures: Iterable[Picture], opened: BinaryIO) -> None:
     with tifffile.TiffWriter(opened) as file:
         for picture in pictures:
@@ -557,7 +566,7 @@ def _write_tiff(pictures: Iterable[Picture], opened: BinaryIO) -> None:
                 photometric=photometric if picture.values.ndim == 3 else "minisblack",
                 extrasamples=None if picture.alpha is None else ["unassalpha"],
                 compression=None if picture.bilevel else "zlib",
-                iccprofile=picture.icc_profile,
+                extratags=_profile_tag(picture.icc_profile),
                 contiguous=False,
                 metadata=None,
             )

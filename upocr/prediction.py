@@ -10,9 +10,10 @@ from pathlib import Path
 from typing import Any
 
 from upocr.backends.choice import AUTO, BACKENDS
-from upocr.cli import BOOL, HelpFormatter, Parser, positive_int
+from upocr.cli import BOOL, HelpFormatter, Parser, positive_int, say
 from upocr.composite import COMPOSITES, DIFFERENCE, DILATION, parse_region
 from upocr.decisions import COMPONENT, DECISIONS
+from upocr.download import DOWNLOADS, Downloads
 from upocr.files import checksum
 from upocr.inputs import collect_inputs, describe_others
 from upocr.job import Job
@@ -23,7 +24,6 @@ from upocr.pdf import DPI
 from upocr.picture import MAX_PIXELS
 from upocr.plan import make_plan
 from upocr.predictor import MODES, UPOCR
-from upocr.quote import printable
 from upocr.records import RESULTS_FILE, Records
 from upocr.results import MIN_AREA
 from upocr.run import follow, lead
@@ -85,7 +85,10 @@ def add_arguments(parser: argparse.ArgumentParser, task: str | None = None) -> N
 def add_model_arguments(parser: argparse.ArgumentParser) -> None:
     """Add the options that name weights and machine."""
     add = parser.add_argument_group("model and machine").add_argument
-    add("--weights", help="file; in a clone also URL; by default the shipped upocr_nano")
+    add("--weights", help="file or https URL; by default the shipped upocr_nano")
+    add("--download_timeout", type=float, default=DOWNLOADS.timeout,
+        help="seconds that the server of a URL may be silent")  # fmt: skip
+    add("--allow_http", **BOOL, default=False, help="fetch URLs without encryption, too")
     fastest = "auto: the fastest that is there and runs the weights"
     add("--backend", choices=BACKENDS, default=AUTO, help=fastest)
     add("--device", default="auto", help="auto (CUDA, then MPS, then CPU), cpu, cuda, cuda:N, mps")
@@ -109,6 +112,7 @@ def load_model(args: argparse.Namespace, **options: Any) -> UPOCR:
         compile=args.compile,
         num_threads=args.num_threads,
         batch_size=args.batch_size,
+        downloads=Downloads(args.download_timeout, args.allow_http),
         **options,
     )
 
@@ -202,11 +206,11 @@ def _report(args: argparse.Namespace, launch: Launch) -> int:
         launch.publish(args.output_dir, plan, job.settings)
         errors = lead(job, plan, records, launch)
     for error in errors:
-        print(f"error: {printable(error)}", file=sys.stderr)
+        say(f"error: {error}", error=True)
     done = f"{len(inputs) - len(errors)} of {len(inputs)} images done"
-    print(f"{done}, listed in {printable(str(args.output_dir / RESULTS_FILE))}")
+    say(f"{done}, listed in {args.output_dir / RESULTS_FILE}")
     if found.others:
-        print(printable(describe_others(found.others)))
+        say(describe_others(found.others))
     return 1 if errors else 0
 
 

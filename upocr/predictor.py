@@ -13,6 +13,7 @@ from upocr.backends import Backend
 from upocr.backends.choice import AUTO, load_backend
 from upocr.composite import COMPOSITES, DILATION, RegionLike, region_mask
 from upocr.decisions import COMPONENT, DECISIONS
+from upocr.download import DOWNLOADS, Downloads
 from upocr.picture import MAX_PIXELS, Picture, as_picture
 from upocr.results import (
     MIN_AREA,
@@ -92,12 +93,13 @@ class UPOCR:
         mode: str = "tile",
         resize_side: int = RESIZE_SIDE,
         max_pixels: int = MAX_PIXELS,
+        downloads: Downloads = DOWNLOADS,
     ) -> "UPOCR":
         """Load weights.
 
         Args:
-            weights: path of a file of `tools.export`; in a clone also path or URL of a checkpoint,
-                an official file or safetensors; None for the shipped `upocr_nano`.
+            weights: path or URL of a file of `tools.export`; in a clone also of a checkpoint, an
+                official file or safetensors; None for the shipped `upocr_nano`.
             device: auto, cpu, mps, or a GPU by its name in PyTorch.
             backend: auto, torch, onnxruntime or openvino; auto is the fastest one that is there and
                 can run the weights.
@@ -105,11 +107,12 @@ class UPOCR:
             compile: with `torch.compile`, which pays after many windows.
             num_threads: of the CPU; 0 for the choice of the back end.
             window, batch_size, mode, resize_side, max_pixels: see the class.
+            downloads: time-out and encryption, if weights are a URL.
 
         Raises ValueError with one line for weights or devices that are missing or do not fit.
         """
         return cls(
-            load_backend(backend, weights, device, dtype, compile, num_threads),
+            load_backend(backend, weights, device, dtype, compile, num_threads, downloads),
             window=window,
             batch_size=batch_size,
             mode=mode,

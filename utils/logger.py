@@ -15,21 +15,25 @@ import yaml
 from torch import Tensor
 
 from utils.dist import all_reduce_sum, is_main_process, peak_memory_mib, world_size
-from utils.files import atomic_path
-from utils.quote import quote
+from utils.files import atomic_path, read_text
+from utils.quote import printable, quote
 
 logger = logging.getLogger(__name__)
 
 
 def setup_logging() -> None:
     """Log to standard output: all messages of the main process, warnings of the others."""
-    logging.basicConfig(
-        level=logging.INFO if is_main_process() else logging.WARNING,
-        format="%(asctime)s %(message)s",
-        datefmt="%H:%M:%S",
-        stream=sys.stdout,
-        force=True,
-    )
+    handler = logging.StreamHandler(sys.stdout)
+    handler.setFormatter(_Printable("%(asctime)s %(message)s", "%H:%M:%S"))
+    level = logging.INFO if is_main_process() else logging.WARNING
+    logging.basicConfig(level=level, handlers=[handler], force=True)
+
+
+class _Printable(logging.Formatter):
+    """Keeps names of files in messages from steering the terminal."""
+
+    def formatMessage(self, record: logging.LogRecord) -> str:  # noqa: N802 - its name in logging
+        return printable(super().formatMessage(record))
 
 
 class DivergenceError(ValueError):
@@ -253,10 +257,10 @@ class RunLog:
         """Lines of an earlier log; raises ValueError for another file."""
         if not self._file.exists():
             return []
-        lines = whole_lines(self._file.read_text(encoding="utf-8", errors="replace"))
+        lines = whole_lines(read_text(self._file, errors="replace"))
         try:
             return [line for line in lines if json.loads(line)["epoch"] < epoch]
-        except (ValueError, TypeError, KeyError):
+        except (ValueError, TypeError, KeyError, RecursionError):
             raise ValueError(f"{self._file}: not a log of this program, move it away") from None
 
     def write(self, epoch: int, record: dict[str, Any]) -> None:
@@ -272,7 +276,7 @@ def whole_lines(text: str) -> list[str]:
     *lines, last = text.split("\n")
     try:
         json.loads(last)
-    except ValueError:
+    except (ValueError, RecursionError):
         is_ours = last.startswith("{") or not last.strip("\0")
         return lines if is_ours else [*lines, last]
     return [*lines, last]

@@ -3,7 +3,6 @@
 import argparse
 import os
 import sys
-from concurrent.futures import ProcessPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -16,7 +15,7 @@ from eval.text_removal.scores import PROTOCOL, PairScore, average_scores, score_
 from utils.cli import BOOL, Parser, run
 from utils.files import write_json
 from utils.image import SUFFIXES
-from utils.processes import end_with_parent
+from utils.processes import map_in_processes
 
 Pair = tuple[Path, Path]  # output, label
 
@@ -83,10 +82,12 @@ def evaluate_pairs(pairs: list[Pair], num_workers: int = 0) -> dict[str, Any]:
 
 
 def _score_pairs(pairs: list[Pair], num_workers: int) -> list[PairScore]:
-    if num_workers <= 1:
-        return [score_pair(*pair) for pair in pairs]
-    with ProcessPoolExecutor(num_workers, initializer=end_with_parent) as executor:
-        return list(executor.map(score_pair, *zip(*pairs, strict=True), chunksize=4))
+    workers = num_workers if num_workers > 1 else 0
+    return list(map_in_processes(_score_pair, pairs, workers, chunksize=4))
+
+
+def _score_pair(pair: Pair) -> PairScore:
+    return score_pair(*pair)
 
 
 def format_table(results: dict[str, Any]) -> str:

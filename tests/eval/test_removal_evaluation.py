@@ -15,6 +15,7 @@ from PIL import Image
 
 from eval import build_evaluator, report
 from eval.text_removal import evaluation, fid
+from utils import hub
 from utils.cli import run
 
 REPOSITORY = Path(__file__).parents[2]
@@ -217,10 +218,15 @@ def test_fid_without_weights_is_one_line_after_the_metrics(folders, tmp_path):
 
 def test_fid_names_weights_that_cannot_be_read(tmp_path, monkeypatch):
     monkeypatch.setenv("TORCH_HOME", str(tmp_path))
-    path = fid.weights_path()
+    path = tmp_path / "hub" / "checkpoints" / "pt_inception-2015-12-05-6726825d.pth"
     path.parent.mkdir(parents=True)
     path.write_bytes(b"half a download")
-    with pytest.raises(ValueError, match=f"{path.name}: .* cannot be read .* put it at {path}"):
+
+    def refuse(*_):
+        raise ValueError("no route")
+
+    monkeypatch.setattr(hub, "fetch", refuse)  # a cached file with another checksum is replaced
+    with pytest.raises(ValueError, match=f"{path.name}: .* cannot be read .*route.* at {path}"):
         fid.load_inception()
 
 

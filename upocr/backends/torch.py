@@ -1,10 +1,8 @@
 """PyTorch: our checkpoints, official files and safetensors, on any device of PyTorch."""
 
-import hashlib
 from collections.abc import Sequence
 from functools import cached_property
 from pathlib import Path
-from urllib.parse import urlparse
 
 import numpy as np
 import torch
@@ -90,21 +88,7 @@ def has_accelerator() -> bool:
 
 
 def find_weights(weights: str | Path | None) -> Path:
-    """Path of weights; a URL is downloaded once. Raises ValueError if they cannot be obtained."""
-    if weights is None:
-        if DEFAULT_WEIGHTS.exists():
-            return DEFAULT_WEIGHTS
+    """Path of weights, None for the shipped ones; raises ValueError if these are missing."""
+    if weights is None and not DEFAULT_WEIGHTS.exists():
         raise ValueError(f"{DEFAULT_WEIGHTS}: no such file; name a file or URL with --weights")
-    url = urlparse(str(weights))
-    if url.scheme not in ("http", "https", "file"):
-        return Path(weights)
-    folder = Path(torch.hub.get_dir()) / "checkpoints"
-    digest = hashlib.sha256(str(weights).encode()).hexdigest()[:8]  # names repeat, URLs do not
-    path = folder / f"{digest}-{Path(url.path).name}"
-    if not path.exists():
-        folder.mkdir(parents=True, exist_ok=True)
-        try:
-            torch.hub.download_url_to_file(str(weights), str(path))
-        except (OSError, ValueError) as error:
-            raise ValueError(f"{weights}: cannot be downloaded ({error})") from None
-    return path
+    return DEFAULT_WEIGHTS if weights is None else Path(weights)
