@@ -3,7 +3,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 READY := $(VENV)/.ready
 
-.PHONY: setup help demo package weights test quick lint format clean
+.PHONY: setup help demo package weights test quick soak lint format clean
 
 setup: $(READY)  ## create the environment (default)
 	@echo "The environment is ready. Activate it: source $(BIN)/activate"
@@ -58,6 +58,9 @@ test: $(READY)  ## run all tests
 
 quick: $(READY)  ## run the fast tests, in about a minute
 	$(PYTEST) -m "not slow"
+
+soak: $(READY)  ## attack the project for about an hour, and print what it survived
+	OMP_NUM_THREADS=1 $(BIN)/python -m tests.soak
 
 lint: $(READY)  ## check style, formatting, layers and types
 	$(BIN)/ruff check .

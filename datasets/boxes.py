@@ -8,8 +8,11 @@ import numpy as np
 from PIL import Image
 
 from tasks import TAMPERED_TEXT_DETECTION
+from utils.files import read_text
+from utils.quote import quote
 
 CLASSES = TAMPERED_TEXT_DETECTION.classes  # 0 is the background, which no box has
+MAX_DIGITS = 9  # of a number, its sign included
 
 Box = tuple[int, int, int, int, int]  # x1, y1, x2, y2 in pixels, class
 
@@ -19,13 +22,7 @@ def read_boxes(path: Path) -> list[Box]:
 
     Raises ValueError naming the file and the line for anything else.
     """
-    try:
-        lines = path.read_text(encoding="utf-8-sig").splitlines()
-    except UnicodeDecodeError:
-        raise ValueError(f"{path}: not a UTF-8 text file") from None
-    except OSError as error:
-        raise ValueError(f"{path}: cannot read this annotation ({error.strerror})") from None
-    numbered = enumerate(lines, start=1)
+    numbered = enumerate(read_text(path).splitlines(), start=1)
     return [_parse_box(line, f"{path}:{number}") for number, line in numbered if line.strip()]
 
 
@@ -33,6 +30,8 @@ def _parse_box(line: str, place: str) -> Box:
     parts = [part.strip() for part in line.split(",")]
     if len(parts) != 5 or not all(re.fullmatch(r"-?[0-9]+", part) for part in parts):
         raise ValueError(f"{place}: {line[:80]!r} is not five integers x1,y1,x2,y2,class")
+    if max(map(len, parts)) > MAX_DIGITS:
+        raise ValueError(f"{place}: {quote(line)} has a number of more than {MAX_DIGITS} digits")
     x1, y1, x2, y2, number = (int(part) for part in parts)
     if not 0 < number < len(CLASSES):
         choices = " or ".join(f"{i} ({each.name})" for i, each in enumerate(CLASSES) if i)

@@ -6,11 +6,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import yaml
-
 from datasets.base import DATASETS, TextDataset
 from datasets.transforms import TRANSFORMS, Resize, Transform
 from tasks import TASKS, load_module
+from utils.quote import quote
+from utils.yaml_file import read_yaml
 
 
 @dataclass(frozen=True)
@@ -57,48 +57,34 @@ def build_dataset(
 
 def read_config(path: str | Path) -> DataConfig:
     """Read a YAML file and import its `module`; raises ValueError as `build_dataset`."""
+    content = read_yaml(Path(path))
     try:
-        config = _parse(Path(path))
+        config = _check(content)
         if config.module:
             load_module(config.module)
         task = DATASETS[config.dataset].task
         if config.task != task:
-            raise ValueError(f"task is {config.task!r}, but {config.dataset} is for {task!r}")
+            raise ValueError(f"task is {quote(config.task)}, but {config.dataset} is for {task!r}")
         if task not in TASKS:
-            raise ValueError(f"task {task!r} is not registered; the key module names its module")
+            raise ValueError(
+                f"task {quote(task)} is not registered; the key module names its module"
+            )
         if Path(config.name).name != config.name or config.name == "..":
-            raise ValueError(f"name is {config.name!r}, expected a folder name")
+            raise ValueError(f"name is {quote(config.name)}, expected a folder name")
         return config
     except ValueError as error:
         raise ValueError(f"{path}: {error}") from None
 
 
-def _parse(path: Path) -> DataConfig:
-    try:
-        text = path.read_text(encoding="utf-8")
-        _check_repeated_keys(yaml.compose(text, yaml.SafeLoader))
-        content = yaml.safe_load(text)
-    except OSError as error:
-        raise ValueError(f"cannot read this file ({error.strerror})") from None
-    except (yaml.YAMLError, UnicodeDecodeError) as error:
-        raise ValueError(f"not a YAML file ({' '.join(str(error).split())})") from None
+def _check(content: Any) -> DataConfig:
     if not isinstance(content, dict):
         raise ValueError(f"expected the keys {', '.join(REQUIRED)}")
     _check_names("key", set(content), set(REQUIRED), OPTIONAL)
     for key, value in content.items():
         if not isinstance(value, list if key == "transforms" else str) or not value:
             expected = "a list of transforms" if key == "transforms" else "a word"
-            raise ValueError(f"{key} is {value!r}, expected {expected}")
+            raise ValueError(f"{key} is {quote(value)}, expected {expected}")
     return DataConfig(**content)
-
-
-def _check_repeated_keys(node: yaml.Node | None) -> None:
-    """Raise ValueError for a repeated key, of which YAML would silently take the last value."""
-    if isinstance(node, yaml.MappingNode):
-        keys = [key.value for key, _ in node.value]
-        for key in keys:
-            if keys.count(key) > 1:
-                raise ValueError(f"the key {key!r} appears twice")
 
 
 def _build_transforms(steps: list[Any], image_size: int) -> list[Transform]:
@@ -115,14 +101,16 @@ def _build_transform(step: Any, image_size: int) -> Transform:
     if isinstance(step, dict) and len(step) == 1:
         name, arguments = next(iter(step.items()))
     if not isinstance(name, str) or not isinstance(arguments, dict):
-        raise ValueError(f"transform {step!r}: expected 'name' or 'name: {{argument: number}}'")
+        raise ValueError(
+            f"transform {quote(step)}: expected 'name' or 'name: {{argument: number}}'"
+        )
     build: Any = TRANSFORMS[name]
     fixed = {"size": image_size} if build is Resize else {}
     expected = {field.name for field in dataclasses.fields(build)}
     _check_names(f"argument of {name}", set(arguments), expected - set(fixed))
     for argument, value in arguments.items():
         if isinstance(value, bool) or not isinstance(value, int | float):
-            raise ValueError(f"{name}: {argument} is {value!r}, expected a number")
+            raise ValueError(f"{name}: {argument} is {quote(value)}, expected a number")
     try:
         return build(**arguments, **fixed)
     except ValueError as error:
@@ -136,5 +124,5 @@ def _check_names(
     unknown, missing = given - required - set(optional), required - given
     for word, names in (("unknown", unknown), ("missing", missing)):
         if names:
-            name = min(map(repr, names))
+            name = min(map(quote, names))
             raise ValueError(f"{word} {kind} {name}, expected {choices or 'none'}")

@@ -18,13 +18,14 @@ def read_metrics(path: Path) -> dict[str, dict[str, Any]]:
 
 def _is_record(record: Any) -> bool:
     # The task may be registered by a module that is not imported here.
-    known = isinstance(record, dict) and {"task", "num_images"} <= set(record)
-    return known and isinstance(record["task"], str)
+    if not isinstance(record, dict):
+        return False
+    return isinstance(record.get("task"), str) and isinstance(record.get("num_images"), int)
 
 
 def figure(record: dict[str, Any], keys: str) -> float | None:
     """The figure at `keys`, as `strict/psnr`; None if there is none, as without targets."""
     value: Any = record
     for key in keys.split("/"):
-        value = (value or {}).get(key)
-    return value
+        value = value.get(key) if isinstance(value, dict) else None
+    return value if isinstance(value, int | float) else None

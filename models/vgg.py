@@ -2,14 +2,15 @@
 
 import logging
 from pathlib import Path
-from urllib.error import URLError
 
 import torch
 from torch import Tensor, nn
 from torchvision.models import VGG16_Weights
 from torchvision.models.vgg import make_layers
 
+from upocr.download import DOWNLOADS, Downloads
 from utils.dist import is_main_process
+from utils.hub import hub_file, hub_path
 from utils.weights import read_file, state_dict_of
 
 logger = logging.getLogger(__name__)
@@ -45,7 +46,9 @@ class VGG16Features(nn.Module):
         return features
 
 
-def build_vgg16(weights: str = "imagenet") -> VGG16Features | None:
+def build_vgg16(
+    weights: str = "imagenet", downloads: Downloads = DOWNLOADS
+) -> VGG16Features | None:
     """VGG16 features with torchvision's `imagenet` weights, `random` ones, or those of a file.
 
     None for `none`. A file is torchvision's VGG16 or an official UPOCR checkpoint with `vgg16.*`
@@ -62,7 +65,7 @@ def build_vgg16(weights: str = "imagenet") -> VGG16Features | None:
         _warn_once("no VGG16: text removal trains without perceptual and style loss")
         return None
     if weights == "imagenet":
-        return vgg16_from_state(_imagenet_state(), "torchvision's VGG16")
+        return vgg16_from_state(_imagenet_state(downloads), "torchvision's VGG16")
     path = Path(weights)
     return vgg16_from_state(state_dict_of(read_file(path), path), weights)
 
@@ -91,14 +94,14 @@ def vgg16_from_state(state: dict[str, Tensor], source: str) -> VGG16Features:
     return model
 
 
-def _imagenet_state() -> dict[str, Tensor]:
+def _imagenet_state(downloads: Downloads) -> dict[str, Tensor]:
     url = VGG16_Weights.IMAGENET1K_V1.url
     try:
-        return torch.hub.load_state_dict_from_url(url, progress=False, map_location="cpu")
-    except (URLError, OSError) as error:
-        name = url.rsplit("/", 1)[-1]
+        path = hub_file(url, downloads)
+    except ValueError as error:
         raise ValueError(
-            f"VGG16 ImageNet weights are not cached and cannot be downloaded ({error}): put {name} "
-            f"({url}) into {Path(torch.hub.get_dir()) / 'checkpoints'}, or name a file with "
-            "--vgg16_weights PATH, or use --vgg16_weights random"
+            f"VGG16 ImageNet weights are not cached: {error}: put {hub_path(url).name} into "
+            f"{hub_path(url).parent}, or name a file with --vgg16_weights PATH, or use "
+            "--vgg16_weights random"
         ) from None
+    return state_dict_of(read_file(path), path)

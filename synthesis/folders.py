@@ -13,5 +13,5 @@ def find_files(folders: Sequence[Path], suffixes: Collection[str], kind: str) ->
         if not folder.is_dir():
             raise ValueError(f"{folder}: missing folder of {kind}")
     files = {path for folder in folders for path in folder.rglob("[!.]*")}
-    files = {path for path in files if path.suffix.lower() in suffixes}
+    files = {path for path in files if path.suffix.lower() in suffixes and path.is_file()}
     return sorted(files, key=lambda path: (path.name, str(path)))

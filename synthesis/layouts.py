@@ -1,6 +1,7 @@
 """Layouts: the files of a sample in the three data sets, and the manifest."""
 
 import json
+import re
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
@@ -8,6 +9,7 @@ from synthesis.photo.encoding import encode_jpeg, encode_png
 from synthesis.records import Record
 from synthesis.samples import DetectionSample, RemovalSample, SegmentationSample
 from utils.files import atomic_path
+from utils.quote import quote
 
 REMOVAL = "TextRemoval/SCUT-EnsText"
 SEGMENTATION = "TextSegmentation/TextSeg"
@@ -19,6 +21,35 @@ SPLITS = ("train", "test")
 def sample_name(split: str, index: int) -> str:
     """Name of a sample in all three data sets; TextSeg keeps both splits in one folder."""
     return f"{split}_{index:06d}"
+
+
+def split_of(name: object) -> str:
+    """Split of a sample of this package; ValueError for the name of anything else."""
+    for split in SPLITS:
+        if isinstance(name, str) and re.fullmatch(rf"{split}_[^/\\\0]+", name):
+            return split
+    raise ValueError(f"{quote(name)} is no sample")
+
+
+def sample_files(name: object) -> list[str]:
+    """Files that a sample has, or may have, in all three data sets, below the output folder.
+
+    Raises ValueError as `split_of`.
+    """
+    split = split_of(name)
+    return [
+        *(f"{REMOVAL}/{split}/{kind}/{name}.png" for kind in ("image", "label", "mask")),
+        f"{SEGMENTATION}/image/{name}.jpg",
+        f"{SEGMENTATION}/semantic_label/{name}_maskfg.png",
+        f"{DETECTION}/{split}_img/{name}.jpg",
+        f"{DETECTION}/{split}_gt/{name}.txt",
+    ]
+
+
+# All folders of a data set; no name of a sample is in them.
+FOLDERS = sorted(
+    {str(Path(file).parent) for split in SPLITS for file in sample_files(f"{split}_0")}
+)
 
 
 def removal_files(split: str, name: str, sample: RemovalSample) -> dict[str, bytes]:

@@ -2,22 +2,21 @@
 
 import argparse
 import os
-import shutil
 import time
 from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from synthesis.layouts import DETECTION, MANIFEST, REMOVAL, SEGMENTATION, write_manifest
 from synthesis.photo.backgrounds import find_photographs, split_photographs
 from synthesis.preview import write_preview
 from synthesis.records import Record
+from synthesis.replacing import replacing
 from synthesis.samples import SampleSource
 from synthesis.scene.scans import split_scans
 from synthesis.text.fonts import FontBook, load_faces
 from synthesis.writer import DatasetWriter
-from utils.cli import BOOL, Parser, run
+from utils.cli import BOOL, Parser, run, say
 
 MIN_SIZE = 128  # pixels; the largest words would not fit into less
 PREVIEW, PREVIEW_SAMPLES = "preview.png", 8
@@ -95,8 +94,6 @@ def main() -> None:
     if args.test_backgrounds:
         splits = {"train": photographs, "test": find_photographs(args.test_backgrounds)}
     scans = split_scans(args.scans, args.held_out)
-    _clear(args.output_dir, args.overwrite)
-    write_manifest(args.output_dir, [])  # so that an interrupted run can be overwritten
     count, scripts = len(set().union(*splits.values())), ", ".join(fonts.scripts)
     print(f"{count} photographs, {len(fonts.faces)} fonts for {scripts}", flush=True)
     shares = (args.text_free, args.pages, args.distractors, args.untampered, args.postprocessed)
@@ -113,13 +110,15 @@ def main() -> None:
         for split, paths in splits.items()
     }
     counts = {"train": args.num_train, "test": args.num_test}
-    records = DatasetWriter(args.output_dir, sources, args.seed).write(counts, args.workers)
-    print(f"{args.output_dir}: {args.num_train} training and {args.num_test} test samples per task")
+    with replacing(args.output_dir, args.overwrite) as folder:
+        records = DatasetWriter(folder, sources, args.seed).write(counts, args.workers)
+        if args.preview:
+            split = "train" if args.num_train else "test"
+            write_preview(folder, split, min(PREVIEW_SAMPLES, counts[split]), folder / PREVIEW)
+    say(f"{args.output_dir}: {args.num_train} training and {args.num_test} test samples per task")
     _summarize(records, time.monotonic() - started)
     if args.preview:
-        path, split = args.output_dir / PREVIEW, "train" if args.num_train else "test"
-        write_preview(args.output_dir, split, min(PREVIEW_SAMPLES, counts[split]), path)
-        print(f"preview: {path}")
+        say(f"preview: {args.output_dir / PREVIEW}")
 
 
 def _summarize(records: Sequence[Record], seconds: float) -> None:
@@ -128,19 +127,6 @@ def _summarize(records: Sequence[Record], seconds: float) -> None:
     kinds = ", ".join(f"{kind} {number}" for kind, number in sorted(Counter(forgeries).items()))
     print(f"{words} words, {len(forgeries)} forgeries ({kinds or 'none'})")
     print(f"{seconds:.1f} s: {len(records) / seconds:.1f} images/s")
-
-
-def _clear(output_dir: Path, overwrite: bool) -> None:
-    """Remove a previous synthetic data set; ValueError if the folder holds anything else."""
-    if not output_dir.exists() or not any(output_dir.iterdir()):
-        return
-    if not overwrite or not (output_dir / MANIFEST).is_file():
-        hint = "pass --overwrite true" if (output_dir / MANIFEST).is_file() else "choose another"
-        raise ValueError(f"{output_dir}: the folder is not empty, {hint}")
-    for tree in (REMOVAL, SEGMENTATION, DETECTION):
-        shutil.rmtree(output_dir / tree, ignore_errors=True)
-    (output_dir / PREVIEW).unlink(missing_ok=True)
-    (output_dir / MANIFEST).unlink()
 
 
 if __name__ == "__main__":

@@ -1,6 +1,6 @@
 """Writing a data set, in one process or several."""
 
-import multiprocessing
+import functools
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -13,6 +13,7 @@ from synthesis import layouts, samples
 from synthesis.layouts import SPLITS, sample_name, write_files
 from synthesis.records import Record
 from synthesis.sampling import generator
+from utils.processes import map_in_processes
 
 Job = tuple[str, int]  # split and index of a sample
 _TASKS: tuple[tuple[str, Callable[..., Any], Callable[..., dict[str, bytes]]], ...] = (
@@ -52,12 +53,9 @@ class DatasetWriter:
     def _run(self, jobs: Sequence[Job], workers: int) -> Iterator[list[Record]]:
         # One thread per process: they share the cores. Here as well, because a process forked from
         # one with threads can hang.
-        cv2.setNumThreads(1)
-        if workers == 0:
-            yield from map(self.write_sample, jobs)
-            return
-        with multiprocessing.Pool(workers, cv2.setNumThreads, (1,)) as pool:
-            yield from pool.imap(self.write_sample, jobs, chunksize=4)
+        one_thread = functools.partial(cv2.setNumThreads, 1)
+        one_thread()
+        return map_in_processes(self.write_sample, jobs, workers, 4, one_thread)
 
     def write_sample(self, job: Job) -> list[Record]:
         """Write a sample for all tasks; returns its records for the manifest."""

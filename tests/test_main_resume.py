@@ -92,7 +92,7 @@ def test_resuming_takes_vgg16_from_the_pretraining_file_again(
     pretraining["model"] |= {f"vgg16.{name}": value for name, value in vgg16.items()}
     torch.save(pretraining, tmp_path / "pretraining.pth")
 
-    def unwanted(name):
+    def unwanted(name, downloads):
         raise AssertionError(f"asked for {name}")
 
     monkeypatch.setattr(trainer, "build_vgg16", unwanted)

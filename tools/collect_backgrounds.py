@@ -1,6 +1,5 @@
 """Command: background photographs for synthesis out of unpacked desktop-wallpaper packages."""
 
-import argparse
 import io
 from collections import Counter
 from collections.abc import Iterator
@@ -10,6 +9,8 @@ import numpy as np
 from PIL import Image, ImageOps, UnidentifiedImageError
 
 from upocr.opening import open_image
+from utils.cli import Parser, run, say
+from utils.files import atomic_path, read_text
 
 SUFFIXES = (".jpg", ".jpeg", ".png", ".webp")
 RESOURCES = ".rcc"  # Qt resource files; photographs lie in them as they are
@@ -80,7 +81,6 @@ def distinct(found: Iterator[tuple[str, Image.Image]]) -> Iterator[tuple[str, Im
 
 def collect(folder: Path, output_dir: Path, excluded: set[str]) -> list[str]:
     """Write every distinct picture of sufficient size as JPEG; returns their names."""
-    output_dir.mkdir(parents=True, exist_ok=True)
     seen: Counter[str] = Counter()
     names: list[str] = []
     for title, picture in distinct(pictures(folder)):
@@ -88,23 +88,24 @@ def collect(folder: Path, output_dir: Path, excluded: set[str]) -> list[str]:
         name = title if seen[title] == 1 else f"{title}-{seen[title]}"
         if name not in excluded:
             picture.thumbnail((LONGEST_SIDE, LONGEST_SIDE))
-            picture.save(output_dir / f"{name}.jpg", quality=QUALITY)
+            with atomic_path(output_dir / f"{name}.jpg") as temporary:
+                picture.save(temporary, "JPEG", quality=QUALITY)
             names.append(name)
     return names
 
 
 def main() -> None:
     """Read the packages, write the photographs, say how many."""
-    parser = argparse.ArgumentParser(description=__doc__)
+    parser = Parser(description=__doc__)
     parser.add_argument("packages", type=Path, help="folder with one unpacked package per folder")
     parser.add_argument("output_dir", type=Path, help="folder to write to")
     parser.add_argument("--exclude", type=Path, help="file with one name per line to leave out")
     args = parser.parse_args()
-    lines = args.exclude.read_text(encoding="utf-8").splitlines() if args.exclude else []
+    lines = read_text(args.exclude).splitlines() if args.exclude else []
     excluded = {line.strip() for line in lines if line.strip() and not line.startswith("#")}
     names = collect(args.packages, args.output_dir, excluded)
-    print(f"{args.output_dir}: {len(names)} photographs")
+    say(f"{args.output_dir}: {len(names)} photographs")
 
 
 if __name__ == "__main__":
-    main()
+    run(main)

@@ -15,7 +15,7 @@ from tools import web
 from tools.graphs import export_archive
 from upocr.backends.archive import FORMATS, SUFFIX, Archive, read_archive
 from upocr.backends.choice import DEFAULT_WEIGHTS, is_exported
-from utils.cli import Parser, positive_int, run
+from utils.cli import Parser, positive_int, run, say
 from utils.dist import AMP_DTYPES
 from utils.files import atomic_path
 from utils.weights import METADATA
@@ -139,7 +139,7 @@ def main() -> None:
         raise ValueError(f"--onnxruntime_web is for --format {WEB}")
     runtime = args.onnxruntime_web
     export(args.checkpoints, args.output, args.dtype, args.image_size, args.format, runtime)
-    print(f"{args.output}: {_size(args.output) / 1e6:.1f} MB")
+    say(f"{args.output}: {_size(args.output) / 1e6:.1f} MB")
 
 
 def _size(output: Path) -> int:

@@ -1,12 +1,13 @@
 """Command: text and tampering that predict.py found in images without text."""
 
 import argparse
+import math
 from pathlib import Path
 from typing import Any
 
 from tasks import TAMPERED_TEXT_DETECTION, TEXT_SEGMENTATION
 from upocr.records import RESULTS_FILE, read_results
-from utils.cli import Parser, run
+from utils.cli import Parser, run, say
 from utils.files import write_json
 
 NEEDED = (TEXT_SEGMENTATION.name, TAMPERED_TEXT_DETECTION.name)
@@ -38,10 +39,16 @@ def _areas(folder: Path, page: dict[str, Any]) -> tuple[int, ...]:
     """Pixels of the image, of segmented text, of detected text and of its tampered part."""
     missing = [task for task in NEEDED if task not in page]
     if missing:
-        raise ValueError(f"{folder}: {page['page']} lacks {missing[0]}, run --task all")
+        raise ValueError(
+            f"{folder / RESULTS_FILE}: {page['page']} lacks {missing[0]}, run --task all"
+        )
     segmented, detected = (page[task] for task in NEEDED)
-    pixels = page["width"] * page["height"]
-    return pixels, segmented["text_area"], detected["text_area"], detected["tampered_area"]
+    sides: list[Any] = [page.get(side) for side in ("width", "height")]
+    keys = ((segmented, "text_area"), (detected, "text_area"), (detected, "tampered_area"))
+    areas: list[Any] = [task.get(key) if isinstance(task, dict) else None for task, key in keys]
+    if not all(type(number) is int and number >= 0 for number in (*sides, *areas)) or 0 in sides:
+        raise ValueError(f"{folder / RESULTS_FILE}: {page['page']} lacks the areas of its text")
+    return math.prod(sides), *areas
 
 
 def _shares(pixels: int, text: int, found: int, tampered: int) -> dict[str, float]:
@@ -64,7 +71,7 @@ def main() -> None:
     lines = found["pictures"] | {"total": found["total"]}
     width = max(map(len, lines))
     for name, share in lines.items():
-        print(
+        say(
             f"{name:<{width}}  text {share['text']:7.3%} of the image  "
             f"tampered {share['tampered']:7.2%} of the text"
         )

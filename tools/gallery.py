@@ -14,11 +14,11 @@ from eval.records import METRICS, figure, read_metrics
 from tasks import TASKS
 from upocr.picture import read_pages, to_8_bit
 from upocr.records import RESULTS_FILE, read_results
-from utils.cli import Parser, run
+from utils.cli import Parser, run, say
 from utils.files import atomic_path
 from utils.image import contact_sheet, read_rgb
 
-PHOTOS = "photos.png"
+PHOTOS = "_photos.png"  # end of a name that begins with that of the page
 CELL = 384  # pixels
 OVERLAY = "_overlay."  # in the name of one file per task
 SHEET = "_sheet"  # end of the names of contact sheets
@@ -83,7 +83,8 @@ def task_files(page: dict[str, Any]) -> dict[str, str]:
     for task, overlay in zip(tasks, overlays, strict=False):
         output = overlay.partition(OVERLAY)[0] + "."
         is_picture = task in TASKS and not TASKS[task].classes
-        shown = next(e for e in endings if e.startswith(output)) if is_picture else overlay
+        pictures = [e for e in endings if e.startswith(output)]  # none of a page of a PDF
+        shown = pictures[0] if is_picture and pictures else overlay
         files[task] = endings[shown]
     return files
 
@@ -139,19 +140,20 @@ def main() -> None:
         raise ValueError("nothing to show: give --photo_dir, --eval_dir or both")
     parts: list[str] = []
     if args.photo_dir:
-        sheet = args.output.parent / PHOTOS
+        sheet = args.output.with_name(args.output.stem + PHOTOS)
         titles, pictures = photo_table(args.photo_dir)
         contact_sheet(pictures, sheet, titles, CELL)
         parts += ["<h2>Photographs</h2>", f"<p>{PHOTO_LEGEND}</p>"]
         parts += [_picture(sheet, args.output, "photographs and results")]
     if args.eval_dir:
         rows = figure_rows(read_metrics(args.eval_dir / METRICS))
-        print("\n".join("  ".join(row) for row in rows))
+        for row in rows:
+            say("  ".join(row))
         parts += ["<h2>Evaluation</h2>", f"<p>{EVAL_LEGEND}</p>", _table(rows)]
         parts += _sheets(args.eval_dir, [row[0] for row in rows], args.output)
     with atomic_path(args.output) as temporary:
         temporary.write_text(page_of(parts), encoding="utf-8")
-    print(f"gallery: {args.output}")
+    say(f"gallery: {args.output}")
 
 
 if __name__ == "__main__":

@@ -25,11 +25,12 @@ from synthesis.layouts import (
 from synthesis.photo.backgrounds import find_photographs
 from synthesis.photo.camera import Camera
 from synthesis.records import Record
+from synthesis.replacing import replacing
 from synthesis.samples import DetectionSample, RemovalSample, SegmentationSample
 from tasks import TAMPERED_TEXT_DETECTION, TEXT_SEGMENTATION
 from upocr import UPOCR
 from upocr.results import ClassMap
-from utils.cli import Parser, positive_int, run
+from utils.cli import Parser, positive_int, run, say
 from utils.image import read_rgb
 
 QUALITY = 92  # of the JPEG files
@@ -146,8 +147,9 @@ def main() -> None:
     photographs = find_photographs(args.photographs)
     crops, share = mine(model, photographs, args.size)
     print(f"{len(photographs)} photographs: {share:.3%} of the pixels are taken for text")
-    write(crops[: args.num_samples], args.output_dir)
-    print(f"{args.output_dir}: {min(len(crops), args.num_samples)} of {len(crops)} crops")
+    with replacing(args.output_dir, overwrite=False) as folder:
+        write(crops[: args.num_samples], folder)
+    say(f"{args.output_dir}: {min(len(crops), args.num_samples)} of {len(crops)} crops")
 
 
 if __name__ == "__main__":

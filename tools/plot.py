@@ -10,12 +10,14 @@ from typing import Any
 import options
 from datasets.config import read_config
 from eval import EVALUATORS
-from utils.cli import Parser, run
-from utils.files import atomic_path
+from utils.cli import Parser, run, say
+from utils.files import atomic_path, read_text
+from utils.logger import whole_lines
 
 Curves = dict[str, dict[int, float]]  # title of a panel -> epoch -> value
 LOG, CONFIG = "log.txt", "config.yaml"
 COLUMNS, PANEL = 4, (3.6, 2.6)  # panels per row; width and height of one in inches
+MAX_EPOCH = 2**31
 WIDE = 20  # ratio of the values above which an axis is logarithmic
 
 
@@ -27,16 +29,23 @@ def read_run(folder: Path) -> Curves:
     tasks = _validated_tasks(folder / CONFIG)
     curves: Curves = {}
     try:
-        for line in path.read_text(encoding="utf-8").splitlines():
+        for line in whole_lines(read_text(path)):
             record = json.loads(line)
             for title, value in _values(record, tasks):
                 if isinstance(value, int | float) and math.isfinite(value):
-                    curves.setdefault(title, {})[record["epoch"] + 1] = value
-    except (ValueError, KeyError, TypeError):
+                    curves.setdefault(title, {})[_epoch(record) + 1] = value
+    except (ValueError, KeyError, TypeError, AttributeError, OverflowError, RecursionError):
         raise ValueError(f"{path}: not a log of main.py") from None
     if not curves:
         raise ValueError(f"{path}: has no finished epoch yet")
     return curves
+
+
+def _epoch(record: Mapping[str, Any]) -> int:
+    epoch = record["epoch"]
+    if type(epoch) is not int or not 0 <= epoch < MAX_EPOCH:
+        raise ValueError("no epoch")
+    return epoch
 
 
 def _validated_tasks(config: Path) -> dict[str, str]:
@@ -114,7 +123,7 @@ def main() -> None:
     args = build_parser().parse_args()
     output = args.output or args.runs[0] / "curves.png"
     draw({folder.name: read_run(folder) for folder in args.runs}, output)
-    print(output)
+    say(str(output))
 
 
 if __name__ == "__main__":

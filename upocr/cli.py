@@ -1,9 +1,12 @@
-"""Shared by every command: option types and one-line errors."""
+"""Shared by every command: option types, and lines that are safe to show."""
 
 import argparse
+import io
 import sys
 from collections.abc import Callable
 from typing import Any, NoReturn
+
+from upocr.quote import printable
 
 TRUE, FALSE = ("true", "yes", "1"), ("false", "no", "0")
 
@@ -39,18 +42,26 @@ def positive_int(text: str) -> int:
     raise argparse.ArgumentTypeError(f"{text!r} is not an integer above 0")
 
 
+def say(line: str, error: bool = False) -> None:
+    """Print a line, on standard error if it tells of one; names in it cannot steer the terminal."""
+    print(printable(line), file=sys.stderr if error else sys.stdout, flush=True)
+
+
 def run(main: Callable[[], int | None]) -> None:
     """Call `main` and exit with its return value; bad input prints one line and exits with 2.
 
     Bad input is a ValueError or an OSError (a missing file, a folder without write permission).
     Anything else is a bug and keeps its traceback.
     """
+    for stream in (sys.stdout, sys.stderr):  # an old terminal may lack a character of a name
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors="backslashreplace")
     try:
         code = main() or 0
     except (ValueError, OSError) as error:
-        print(f"error: {' '.join(str(error).split())}", file=sys.stderr, flush=True)
+        say(f"error: {' '.join(str(error).split())}", error=True)
         code = 2
     except KeyboardInterrupt:
-        print("interrupted", file=sys.stderr, flush=True)
+        say("interrupted", error=True)
         code = 130
     sys.exit(code)

@@ -6,6 +6,7 @@ import os
 import shlex
 import socket
 import sys
+import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -13,12 +14,16 @@ from typing import Any
 from upocr.quote import quote
 
 fcntl: Any = importlib.import_module("fcntl") if os.name == "posix" else None
+INTERVAL = 0.1  # seconds between two attempts
 LOCK = ".lock"  # file in a folder of results that names the run
+PATIENCE = 100  # hundredths of a second
 
 
 @contextlib.contextmanager
-def locked(folder: Path) -> Iterator[None]:
+def locked(folder: Path, patience: float = 0) -> Iterator[None]:
     """Hold a folder of results, which is created if necessary.
+
+    patience: seconds to wait for a run that is about to end.
 
     The kernel releases the lock of a process that ends, in whatever way. File systems that know no
     locks, and Windows, go without. Raises ValueError that names the run that holds the folder.
@@ -30,22 +35,26 @@ def locked(folder: Path) -> Iterator[None]:
         yield
         return
     path = folder / LOCK
-    descriptor = _acquire(path)
+    descriptor = _acquire(path, time.monotonic() + patience)
     try:
         os.ftruncate(descriptor, 0)
-        os.pwrite(descriptor, _description().encode(), 0)
+        os.pwrite(descriptor, describe_process().encode(errors="replace"), 0)
         yield
     finally:
         path.unlink(missing_ok=True)
         os.close(descriptor)
 
 
-def _acquire(path: Path) -> int:
+def _acquire(path: Path, deadline: float) -> int:
     """File descriptor of the locked file."""
     while True:
         descriptor = os.open(path, os.O_RDWR | os.O_CREAT, 0o666)
-        if not _lock(descriptor):
-            holder = os.pread(descriptor, 1000, 0).decode(errors="replace")
+        if not lock(descriptor):
+            if time.monotonic() < deadline:
+                os.close(descriptor)
+                time.sleep(INTERVAL)
+                continue
+            holder = _holder(descriptor)
             os.close(descriptor)
             raise ValueError(
                 f"{path.parent} is in use by {quote(holder) if holder else 'another run'}: wait "
@@ -56,8 +65,22 @@ def _acquire(path: Path) -> int:
         os.close(descriptor)  # of a run that has just ended and removed its file
 
 
-def _lock(descriptor: int) -> bool:
-    """Whether this process holds the lock now, or the file system knows none."""
+def _holder(descriptor: int) -> str:
+    """What the run that holds a lock has written, which it does right after taking it."""
+    for _ in range(PATIENCE):
+        if text := os.pread(descriptor, 1000, 0):
+            return text.decode(errors="replace")
+        time.sleep(0.01)
+    return ""
+
+
+def lock(descriptor: int) -> bool:
+    """Lock a file until it is closed; False if another process holds it.
+
+    True as well where there are no locks.
+    """
+    if fcntl is None:
+        return True
     try:
         fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except BlockingIOError:
@@ -74,6 +97,13 @@ def _is_at(path: Path, descriptor: int) -> bool:
         return False
 
 
-def _description() -> str:
+def is_held(path: Path) -> bool:
+    """Whether a process holds the lock of a file."""
+    with path.open("r+b") as file:  # some network file systems lock nothing that is read only
+        return not lock(file.fileno())
+
+
+def describe_process() -> str:
+    """This process, for messages."""
     command = shlex.join([Path(sys.argv[0]).name, *sys.argv[1:]])
     return f"process {os.getpid()} on {socket.gethostname()}: {command}"

@@ -3,6 +3,8 @@
 from collections.abc import Callable
 from typing import TypeVar
 
+from upocr.quote import quote
+
 T = TypeVar("T")
 
 
@@ -29,4 +31,4 @@ class Registry(dict[str, T]):
         return add
 
     def __missing__(self, name: str) -> T:
-        raise ValueError(f"unknown {self.kind} {name!r}, expected one of {', '.join(self)}")
+        raise ValueError(f"unknown {self.kind} {quote(name)}, expected one of {', '.join(self)}")

@@ -1,5 +1,5 @@
-"""Shared by every command: option types and one-line errors; `upocr/cli.py` defines them."""
+"""Shared by every command: option types and lines; `upocr/cli.py` defines them."""
 
-from upocr.cli import BOOL, HelpFormatter, Parser, parse_bool, positive_int, run
+from upocr.cli import BOOL, HelpFormatter, Parser, parse_bool, positive_int, run, say
 
-__all__ = ["BOOL", "HelpFormatter", "Parser", "parse_bool", "positive_int", "run"]
+__all__ = ["BOOL", "HelpFormatter", "Parser", "parse_bool", "positive_int", "run", "say"]

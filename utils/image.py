@@ -9,7 +9,7 @@ from PIL import Image, ImageDraw, ImageFont, UnidentifiedImageError
 from torch import Tensor
 
 from upocr.opening import open_image
-from utils.files import atomic_path
+from utils.files import atomic_path, check_file
 
 SUFFIXES = (".jpg", ".jpeg", ".png", ".bmp")  # of images in a folder, in upper or lower case
 
@@ -42,6 +42,7 @@ def read_mask(path: str | Path) -> Image.Image:
 
 
 def _read(path: str | Path, mode: str) -> Image.Image:
+    check_file(Path(path))
     try:
         with open_image(path) as image:
             image.load()  # `open` reads the header only; a truncated file fails here

@@ -1,5 +1,5 @@
 """One run at a time per folder of results; `upocr/lock.py` defines it."""
 
-from upocr.lock import locked
+from upocr.lock import LOCK, locked
 
-__all__ = ["locked"]
+__all__ = ["LOCK", "locked"]

@@ -1,6 +1,7 @@
 """Memory of a process: its peak, and an allocator that keeps freed pages."""
 
 import ctypes
+import os
 import sys
 from pathlib import Path
 
@@ -21,6 +22,14 @@ def peak_memory() -> float:
         return float("nan")
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
     return peak * (1 if sys.platform == "darwin" else 2**10)  # bytes there, KiB elsewhere
+
+
+def resident_memory() -> float:
+    """Resident memory of this process now, in bytes; NaN where unknown."""
+    path = Path("/proc/self/statm")
+    if not path.exists():
+        return float("nan")
+    return int(path.read_text().split()[1]) * os.sysconf("SC_PAGE_SIZE")
 
 
 def available_memory() -> float:

@@ -1,5 +1,5 @@
-"""Values of files in messages; `upocr/quote.py` defines them."""
+"""Names and values of files in messages; `upocr/quote.py` defines them."""
 
-from upocr.quote import quote
+from upocr.quote import printable, quote
 
-__all__ = ["quote"]
+__all__ = ["printable", "quote"]

@@ -12,6 +12,7 @@ import torch
 from safetensors import SafetensorError, safe_open
 from torch import Tensor
 
+from utils.files import check_file
 from utils.quote import quote
 
 # JSON, in the header of a safetensors file.
@@ -24,8 +25,10 @@ class CheckpointError(ValueError):
 
 def read_file(path: Path) -> dict[str, Any]:
     """Content of a pickled or safetensors file of weights; raises CheckpointError."""
-    if path.exists() and not (path.is_file() or path.is_dir()):
-        raise CheckpointError(f"{path}: is a pipe or a device, expected a checkpoint file")
+    try:
+        check_file(path)
+    except ValueError as error:
+        raise CheckpointError(error) from None
     read = _read_safetensors if path.suffix == ".safetensors" else _read_pickle
     try:
         content = read(path)

@@ -8,6 +8,7 @@ from datasets.base import DATASETS, TextDataset
 from datasets.config import read_config
 from datasets.files import Folder, Item, read_splits
 from datasets.scut_enstext import existing_spelling
+from utils.files import resolved
 from utils.image import SUFFIXES, read_rgb
 
 SPLITS = ("train", "val", "test")
@@ -45,7 +46,7 @@ def find_datasets(paths: Iterable[Path], data_root: Path) -> list[Found]:
     roots: dict[Location, Path] = {}
     for path in paths:
         for root, dataset, splits in _locate(path, data_root):
-            location = (root.resolve(), dataset)
+            location = (resolved(root), dataset)
             roots.setdefault(location, root)
             expected.setdefault(location, []).extend(splits)
     return [_find(root, place[1], expected[place]) for place, root in roots.items()]
@@ -68,9 +69,9 @@ def _locate(path: Path, data_root: Path) -> list[tuple[Path, type[TextDataset], 
 
 def _search(path: Path, seen: set[Path]) -> Iterator[tuple[Path, str]]:
     """Roots and registered names of the data sets at or below a folder; they are not nested."""
-    if path.resolve() in seen:  # a link may lead back
+    if resolved(path) in seen:  # a link may lead back
         return
-    seen.add(path.resolve())
+    seen.add(resolved(path))
     if name := _recognise(path):
         yield path, name
         return

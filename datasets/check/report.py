@@ -1,7 +1,6 @@
 """Report: everything found in a data set, as JSON and as lines for the terminal."""
 
 import functools
-import multiprocessing
 from collections import Counter
 from collections.abc import Sequence
 from typing import Any
@@ -11,6 +10,8 @@ from tqdm import tqdm
 from datasets.check.discovery import Found
 from datasets.check.inspection import Report, inspect
 from tasks import TAMPERED_TEXT_DETECTION
+from utils.processes import map_in_processes
+from utils.quote import printable
 
 MAX_LINES = 50  # problems per data set on the terminal; the JSON file has all
 
@@ -39,12 +40,13 @@ def check(found: Found, workers: int = 0, progress: bool = False) -> dict[str, A
 def _inspect_all(found: Found, workers: int, progress: bool) -> list[Report]:
     inspect_sample = functools.partial(inspect, found.dataset)
     bar = functools.partial(
-        tqdm, total=len(found.samples), desc=found.root.name, unit="sample", disable=not progress
+        tqdm,
+        total=len(found.samples),
+        desc=printable(found.root.name),
+        unit="sample",
+        disable=not progress,
     )
-    if workers == 0:
-        return list(bar(map(inspect_sample, found.samples)))
-    with multiprocessing.Pool(workers) as pool:
-        return list(bar(pool.imap(inspect_sample, found.samples, chunksize=8)))
+    return list(bar(map_in_processes(inspect_sample, found.samples, workers, chunksize=8)))
 
 
 def _shared_images(reports: Sequence[Report]) -> list[tuple[str, str]]:
@@ -80,7 +82,9 @@ def format_table(results: Sequence[dict[str, Any]]) -> str:
     rows = [("data set", "split", "images", "width x height", "text area", "classes")]
     for result in results:
         for split, summary in result["splits"].items():
-            rows.append((result["root"], split, *_cells(summary, result["task"])))
+            rows.append(
+                (printable(result["root"]), printable(split), *_cells(summary, result["task"]))
+            )
     widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
     lines = ["  ".join(map(str.ljust, row, widths)).rstrip() for row in rows]
     return "\n".join([lines[0], "-" * len(max(lines, key=len)), *lines[1:]])
@@ -106,7 +110,9 @@ def format_problems(results: Sequence[dict[str, Any]]) -> str:
     lines = []
     for result in results:
         problems = result["problems"]
-        lines += [f"{path}: {message}" for path, message in problems[:MAX_LINES]]
+        lines += [printable(f"{path}: {message}") for path, message in problems[:MAX_LINES]]
         if len(problems) > MAX_LINES:
-            lines.append(f"{result['root']}: {len(problems) - MAX_LINES} more, see --json")
+            lines.append(
+                printable(f"{result['root']}: {len(problems) - MAX_LINES} more, see --json")
+            )
     return "\n".join(lines)

@@ -10,13 +10,16 @@ import numpy as np
 from tqdm import tqdm
 
 from datasets.files import Folder, Item, list_files, pair_files
-from utils.cli import Parser, run
+from utils.cli import Parser, run, say
+from utils.files import read_text
 from utils.image import SUFFIXES, read_grey, read_rgb, write_png
+from utils.quote import printable, quote
 
 SPLITS = ("train", "test")
 RENAMED = {"all_images": "image", "all_labels": "label"}  # as delivered -> as the data set reads it
 ANNOTATIONS = ("all_gts", "gts", "gt")
 TEXT, BACKGROUND = 0, 255
+MAX_COORDINATE = 2**16  # pixels; no picture is larger, and OpenCV draws far ones slowly or wrong
 
 Polygon = np.ndarray  # (N, 2) int32, x and y in pixels
 
@@ -49,7 +52,7 @@ def _prepare_split(folder: Path) -> int:
         if other and not np.array_equal(np.asarray(read_grey(other)), _mask_of(item)):
             raise ValueError(f"{other}: another mask of this image, delete or move {masks}")
     missing = [item for item in items if item.name not in existing]
-    for item in tqdm(missing, desc=folder.name, unit="mask", disable=None):
+    for item in tqdm(missing, desc=printable(folder.name), unit="mask", disable=None):
         write_png(masks / f"{item.name}.png", _mask_of(item))
     return len(items)
 
@@ -79,11 +82,7 @@ def read_polygons(path: Path) -> list[Polygon]:
     A polygon has three or more vertices; a transcription after the numbers is skipped. Raises
     ValueError naming the file and the line for anything else.
     """
-    try:
-        lines = path.read_text(encoding="utf-8-sig", errors="replace").splitlines()
-    except OSError as error:
-        raise ValueError(f"{path}: cannot read this annotation ({error.strerror})") from None
-    numbered = enumerate(lines, start=1)
+    numbered = enumerate(read_text(path, errors="replace").splitlines(), start=1)
     return [_parse_polygon(line, f"{path}:{number}") for number, line in numbered if line.strip()]
 
 
@@ -97,6 +96,8 @@ def _parse_polygon(line: str, place: str) -> Polygon:
     if len(numbers) < 6 or len(numbers) == 7:
         raise ValueError(f"{place}: {line[:80]!r} is not x1,y1,x2,y2,x3,y3,...")
     even = len(numbers) - len(numbers) % 2
+    if max(map(abs, numbers[:even])) > MAX_COORDINATE:
+        raise ValueError(f"{place}: {quote(line)} lies more than {MAX_COORDINATE} pixels away")
     return np.round(np.array(numbers[:even]).reshape(-1, 2)).astype(np.int32)
 
 
@@ -122,7 +123,7 @@ def main() -> None:
     """The command."""
     args = build_parser().parse_args()
     for split, count in prepare(args.root).items():
-        print(f"{args.root / split}: image, label and mask of {count} samples")
+        say(f"{args.root / split}: image, label and mask of {count} samples")
 
 
 if __name__ == "__main__":

@@ -1,19 +1,16 @@
 """Fréchet Inception distance (FID) between two sets of images, by pytorch-fid."""
 
-import contextlib
-import io
 import pickle
 import textwrap
 from collections.abc import Sequence
 from pathlib import Path
-from urllib.parse import urlparse
 
 import numpy as np
-import torch
 from pytorch_fid.fid_score import calculate_activation_statistics
 from pytorch_fid.inception import FID_WEIGHTS_URL, InceptionV3
 from torch import nn
 
+from utils.hub import hub_file, hub_path
 from utils.image import read_rgb
 
 DIMS = 2048  # features of the last pooling layer, as in published figures
@@ -37,23 +34,16 @@ def frechet_inception_distance(
 
 def load_inception() -> nn.Module:
     """The Inception network of pytorch-fid; the first call downloads its weights (91 MiB)."""
+    path = hub_path(FID_WEIGHTS_URL)
     try:
-        # torch.hub reports the download on stderr, which is to hold one line if it fails.
-        with contextlib.redirect_stderr(io.StringIO()):
-            return InceptionV3([InceptionV3.BLOCK_INDEX_BY_DIM[DIMS]])
-    except (OSError, EOFError, RuntimeError, pickle.UnpicklingError) as error:
-        path = weights_path()
-        problem = "cannot be read" if path.exists() else "cannot be downloaded"
-        reason = textwrap.shorten(str(error), width=100, placeholder=" ...")
+        hub_file(FID_WEIGHTS_URL)
+        return InceptionV3([InceptionV3.BLOCK_INDEX_BY_DIM[DIMS]])
+    except (OSError, EOFError, RuntimeError, ValueError, pickle.UnpicklingError) as error:
+        reason = textwrap.shorten(str(error), width=200, placeholder=" ...")
         raise ValueError(
-            f"{path.name}: the Inception weights of FID {problem} ({reason}); "
-            f"get the file from {FID_WEIGHTS_URL} and put it at {path}"
+            f"{path.name}: the Inception weights of FID cannot be read ({reason}); get the file "
+            f"from {FID_WEIGHTS_URL} and put it at {path}"
         ) from None
-
-
-def weights_path() -> Path:
-    """File of the Inception weights in the cache of torch.hub, below TORCH_HOME if that is set."""
-    return Path(torch.hub.get_dir()) / "checkpoints" / Path(urlparse(FID_WEIGHTS_URL).path).name
 
 
 def frechet_distance(

@@ -5,10 +5,12 @@ import numpy as np
 
 _CHROMA_420 = cv2.IMWRITE_JPEG_SAMPLING_FACTOR_420
 _CHROMA_444 = cv2.IMWRITE_JPEG_SAMPLING_FACTOR_444
+_HAS_FILTERS = hasattr(cv2, "IMWRITE_PNG_FILTER")
 # Noisy photographs hardly compress: omitting the search for repetitions makes the file smaller and
 # faster to write.
 _FAST_PNG = [
-    *(cv2.IMWRITE_PNG_FILTER, cv2.IMWRITE_PNG_FILTER_AVG),
+    # Choosing the filter needs OpenCV 4.12.
+    *((cv2.IMWRITE_PNG_FILTER, cv2.IMWRITE_PNG_FILTER_AVG) if _HAS_FILTERS else ()),
     *(cv2.IMWRITE_PNG_STRATEGY, cv2.IMWRITE_PNG_STRATEGY_HUFFMAN_ONLY),
     *(cv2.IMWRITE_PNG_COMPRESSION, 1),
 ]

@@ -12,6 +12,7 @@ from numpy.random import Generator
 from synthesis.folders import find_files
 from synthesis.sampling import pick
 from synthesis.scene.regions import Region
+from utils.files import read_text
 from utils.image import SUFFIXES, read_rgb
 
 _MIN_CONTRAST = 45  # grey levels between the ink and the paper of a word
@@ -75,7 +76,7 @@ def read_scan(path: Path) -> Scan:
     Boxes without contrast are left out: text recognition also finds print on the other side.
     Raises ValueError naming the file and the line for anything else.
     """
-    words, lines = [], _words_file(path).read_text(encoding="utf-8-sig").splitlines()
+    words, lines = [], read_text(_words_file(path)).splitlines()
     pixels = np.array(read_rgb(path))
     grey = cv2.cvtColor(pixels, cv2.COLOR_RGB2GRAY)
     for number, line in enumerate(lines, start=1):

@@ -6,9 +6,10 @@ from types import SimpleNamespace
 import pytest
 import torch
 import torch.nn.functional as F
+from PIL import Image
 from torch.utils.flop_counter import FlopCounterMode
 
-from benchmarks import ablations, inference, measure
+from benchmarks import ablations, flat_memory, inference, measure
 from benchmarks.measure import in_fresh_process, interleave, peak_gib, table
 from benchmarks.profile import REST, gflop_by_part, seconds_by_part
 from benchmarks.training import KINDS, Setting, make_step
@@ -153,3 +154,26 @@ def test_profile_finds_the_part_of_an_operator():
     step = make_step(SETTING, "all", torch.float32)
     seconds = seconds_by_part(step, 1)
     assert set(seconds) > {"attention", "convolutions", "normalisation", "optimizer", REST}
+
+
+def test_growth_is_what_remains_after_the_start():
+    start = [(step, 0.1 * step) for step in range(20)]
+    flat = start + [(step, 2.0) for step in range(20, 100)]
+    leaking = start + [(step, 2.0 + 0.01 * step) for step in range(20, 100)]
+    assert flat_memory.growth(flat) == 0
+    assert flat_memory.growth(leaking) == pytest.approx(0.72)
+
+
+@pytest.mark.slow
+def test_memory_is_followed_through_each_kind_of_run(tmp_path):
+    curves = {
+        "pictures": flat_memory.small_pictures(2),
+        "scan": flat_memory.large_scan(300, 200),
+        "steps": flat_memory.training_steps(3, 64),
+    }
+    assert [len(points) for points in (curves["pictures"], curves["steps"])] == [2, 3]
+    assert curves["scan"][0][0] == 0 < curves["scan"][-1][0]
+    assert all(0.1 < memory < 16 for points in curves.values() for _, memory in points)
+    flat_memory.draw(curves, tmp_path / "a.png")
+    with Image.open(tmp_path / "a.png") as picture:
+        assert picture.width > 2 * picture.height

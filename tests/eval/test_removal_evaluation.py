@@ -13,8 +13,9 @@ import pytest
 import torch
 from PIL import Image
 
-from eval import build_evaluator
+from eval import build_evaluator, report
 from eval.text_removal import evaluation, fid
+from utils import hub
 from utils.cli import run
 
 REPOSITORY = Path(__file__).parents[2]
@@ -110,7 +111,19 @@ def test_evaluator_equals_the_command_on_the_folder_it_wrote(tmp_path):
             output[None], [{"name": str(index), "size": size, "label_path": str(path)}]
         )
     pairs = evaluation.match_pairs(tmp_path / "SCUT-EnsText", tmp_path / "gt")
-    assert evaluation.evaluate_pairs(pairs) == evaluator.compute()
+    results = evaluator.compute()
+    assert evaluation.evaluate_pairs(pairs) == results
+    headline, *table = report("text_removal", "SCUT-EnsText", results)
+    assert headline.endswith("(5 images)")
+    assert "\n".join(row.removeprefix("    ") for row in table) in evaluation.format_table(results)
+    assert len(table) == 12
+
+
+def test_images_without_labels_have_no_table(tmp_path):
+    results = build_evaluator("text_removal", "mine", tmp_path).compute()
+    assert report("text_removal", "mine", results) == [
+        "mine             PSNR of the whole output none  paper's PSNR none  (0 images)"
+    ]
 
 
 # --- bad input
@@ -205,10 +218,15 @@ def test_fid_without_weights_is_one_line_after_the_metrics(folders, tmp_path):
 
 def test_fid_names_weights_that_cannot_be_read(tmp_path, monkeypatch):
     monkeypatch.setenv("TORCH_HOME", str(tmp_path))
-    path = fid.weights_path()
+    path = tmp_path / "hub" / "checkpoints" / "pt_inception-2015-12-05-6726825d.pth"
     path.parent.mkdir(parents=True)
     path.write_bytes(b"half a download")
-    with pytest.raises(ValueError, match=f"{path.name}: .* cannot be read .* put it at {path}"):
+
+    def refuse(*_):
+        raise ValueError("no route")
+
+    monkeypatch.setattr(hub, "fetch", refuse)  # a cached file with another checksum is replaced
+    with pytest.raises(ValueError, match=f"{path.name}: .* cannot be read .*route.* at {path}"):
         fid.load_inception()
 
 

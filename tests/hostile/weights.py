@@ -134,3 +134,19 @@ SIZES: dict[str, Callable[[dict], object]] = {
         {PROMPTS: torch.zeros(())}
     ),
 }
+
+
+def inflating_export(path: Path, size: int) -> Path:
+    """A file like those of `tools.export` with a graph of `size` zeros, deflated to little."""
+    with zipfile.ZipFile(path, "w", zipfile.ZIP_DEFLATED) as file:
+        file.writestr("upocr.json", "{}")
+        file.writestr("encoder.onnx", bytes(size))
+    return path
+
+
+def crowded_export(path: Path) -> Path:
+    """A file like those of `tools.export` with a stranger in it."""
+    with zipfile.ZipFile(path, "w") as file:
+        file.writestr("upocr.json", "{}")
+        file.writestr("../../evil.py", "")
+    return path

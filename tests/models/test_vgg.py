@@ -1,13 +1,12 @@
 """VGG16 features and where their weights come from."""
 
-from urllib.error import URLError
-
 import pytest
 import torch
 from vectors import fill_by_name, reference_input
 
 from models import build_vgg16
 from models.vgg import VGG16Features
+from utils import hub
 
 
 def test_features_are_at_half_a_quarter_and_an_eighth_of_the_resolution():
@@ -17,9 +16,9 @@ def test_features_are_at_half_a_quarter_and_an_eighth_of_the_resolution():
 
 def test_imagenet_weights_that_cannot_be_obtained_are_named(monkeypatch, tmp_path):
     def refuse(*_, **__):
-        raise URLError("no route")
+        raise ValueError("no route")
 
-    monkeypatch.setattr(torch.hub, "load_state_dict_from_url", refuse)
+    monkeypatch.setattr(hub, "fetch", refuse)
     monkeypatch.setattr(torch.hub, "get_dir", lambda: str(tmp_path))
     with pytest.raises(ValueError, match=r"vgg16-397923af\.pth") as error:
         build_vgg16("imagenet")

@@ -114,11 +114,11 @@ def test_page(monkeypatch, capsys, tmp_path, photos, evaluation):
     options = ["--photo_dir", photos, "--eval_dir", evaluation, "--output", page]
     assert call(monkeypatch, *options) == 0
     text = page.read_text()
-    assert 'src="photos.png"' in text
+    assert 'src="index_photos.png"' in text
     assert '<h3>letters</h3><img src="../eval/letters_sheet.png"' in text
     assert gallery.PHOTO_LEGEND in text
     assert "erased &lt;b&gt;" in text
-    assert (page.parent / "photos.png").is_file()
+    assert (page.parent / "index_photos.png").is_file()
     lines = capsys.readouterr().out.splitlines()
     assert lines[0] == "erased <b>  2  PSNR of the whole output 31.2  paper's PSNR -"
     assert lines[1] == "letters  3  fgIoU 0.5  F 0.7"

@@ -5,6 +5,7 @@ import json
 from pathlib import Path
 
 import numpy as np
+import pytest
 from PIL import Image
 
 from tools.collect_backgrounds import collect, embedded
@@ -28,8 +29,10 @@ def make_corpus(folder: Path, content: str) -> Path:
 def test_merged_corpora_keep_every_sample(tmp_path):
     corpora = [make_corpus(tmp_path / name, name) for name in ("11", "22")]
     output = tmp_path / "all"
-    assert merge(corpora[:1], output) == 1
-    assert merge(corpora, output) == 2  # replaces what was there
+    assert merge(corpora[:1], output, overwrite=False) == 1
+    with pytest.raises(ValueError, match="--overwrite true"):
+        merge(corpora, output, overwrite=False)
+    assert merge(corpora, output, overwrite=True) == 2
     for corpus in ("11", "22"):
         name = f"train_{corpus}_000000"
         assert (output / f"TextRemoval/SCUT-EnsText/train/image/{name}.png").read_text() == corpus
@@ -37,7 +40,29 @@ def test_merged_corpora_keep_every_sample(tmp_path):
         assert label.read_text() == corpus
     splits = json.loads((output / SPLIT_FILE).read_text())
     assert splits["train"] == ["train_11_000000", "train_22_000000"]
-    assert len([path for path in output.rglob("*") if path.is_file()]) == 5
+    assert len([path for path in output.rglob("*") if path.is_file()]) == 6
+    assert merge(corpora[1:], output, overwrite=True) == 1
+    assert sorted(path.name for path in output.rglob("*") if path.is_file()) == [
+        "manifest.jsonl",
+        "split.json",
+        "train_22_000000.png",
+        "train_22_000000_maskfg.png",
+    ]
+
+
+def test_merging_deletes_nothing_of_others(tmp_path):
+    corpora = [make_corpus(tmp_path / name, name) for name in ("11", "22")]
+    documents = tmp_path / "documents"
+    documents.mkdir()
+    (documents / "letter.txt").write_text("mine")
+    with pytest.raises(ValueError, match="documents: the folder is not empty, choose another"):
+        merge(corpora, documents, overwrite=True)
+    assert [path.name for path in documents.iterdir()] == ["letter.txt"]
+    for place in (corpora[0], tmp_path, corpora[0] / "new"):
+        with pytest.raises(ValueError, match="one folder, or one lies in the other"):
+            merge(corpora, place, overwrite=True)
+    with pytest.raises(ValueError, match="same name"):
+        merge([corpora[0], corpora[0]], tmp_path / "all", overwrite=True)
 
 
 def photograph(seed: int, size: tuple[int, int] = (480, 420)) -> Image.Image:

@@ -28,7 +28,9 @@ from upocr.picture import (
     write_pictures,
 )
 
+LZW = 5  # compression of a TIFF, which old releases of OpenCV do not name
 PROFILE = ImageCms.ImageCmsProfile(ImageCms.createProfile("sRGB")).tobytes()
+PROFILE_TAG = (34675, 7, len(PROFILE), PROFILE, True)  # of a TIFF
 H, W = 13, 22
 
 
@@ -140,7 +142,7 @@ def test_16_bit_png(tmp_path, channels, colour_type, suffix):
 @pytest.mark.parametrize("shape", [(H, W), (H, W, 3)])
 def test_16_bit_tiff(tmp_path, shape):
     array = noise(*shape, dtype=np.uint16)
-    tifffile.imwrite(tmp_path / "in.tif", array, iccprofile=PROFILE)
+    tifffile.imwrite(tmp_path / "in.tif", array, extratags=[PROFILE_TAG])
     picture, out = round_trip(tmp_path / "in.tif", "tif")
     np.testing.assert_array_equal(picture.values, array)
     assert picture.icc_profile == PROFILE
@@ -154,7 +156,7 @@ def test_16_bit_tiff(tmp_path, shape):
 def test_16_bit_tiff_is_turned_once(tmp_path, orientation, compression):
     array, path = noise(H, W, 3, dtype=np.uint16), tmp_path / "in.tif"
     if compression:
-        tags = [cv2.IMWRITE_TIFF_COMPRESSION, cv2.IMWRITE_TIFF_COMPRESSION_LZW]
+        tags = [cv2.IMWRITE_TIFF_COMPRESSION, LZW]
         cv2.imwrite(str(path), array[:, :, ::-1], tags)
         orientation = 1  # OpenCV writes no other
     else:

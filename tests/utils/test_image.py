@@ -56,7 +56,10 @@ def test_write_rejects_other_arrays(tmp_path: Path, array: np.ndarray) -> None:
 def test_16_bits_of_grey_are_scaled_not_cut_off(tmp_path: Path, suffix: str) -> None:
     deep = np.random.default_rng(0).integers(0, 65536, (20, 30), dtype=np.uint16)
     path = tmp_path / f"deep.{suffix}"
-    Image.fromarray(deep).save(path)
+    if suffix == "pgm":  # which old releases of Pillow read, but do not write
+        path.write_bytes(b"P5 30 20 65535\n" + deep.astype(">u2").tobytes())
+    else:
+        Image.fromarray(deep).save(path)
     np.testing.assert_array_equal(read_grey(path), deep // 257)
     np.testing.assert_array_equal(np.asarray(read_rgb(path))[:, :, 1], deep // 257)
 

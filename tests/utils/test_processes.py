@@ -10,6 +10,8 @@ from pathlib import Path
 import pytest
 from small_run import ROOT
 
+from utils.processes import map_in_processes
+
 PATIENCE = 20  # seconds until a process that lives counts as left behind
 
 # A main process whose child says its number and then sleeps.
@@ -81,3 +83,75 @@ def test_loader_workers_end_with_the_main_process(tmp_path):
     script = tmp_path / "loader.py"
     script.write_text(LOADER)
     assert left_behind([sys.executable, str(script)], 2) == []
+
+
+# A worker that the system kills, as it does if memory runs out.
+DEADLY = """
+import os, signal, sys
+sys.path.insert(0, "ROOT")
+
+class Deadly:
+    def __len__(self):
+        return 9
+    def __getitem__(self, index):
+        if index == 3:
+            os.kill(os.getpid(), signal.SIGKILL)
+        return {"image": torch.zeros(3, 4, 4)}
+
+def deadly(index):
+    if index == 30:
+        os.kill(os.getpid(), signal.SIGKILL)
+    return index
+
+if __name__ == "__main__":
+    from utils.cli import run
+    import torch
+    CALL
+else:
+    import torch
+"""
+LOADING = """
+    from datasets import evaluation_loader
+    run(lambda: len(list(evaluation_loader(Deadly(), 1, num_workers=1))))
+"""
+MAPPING = """
+    from utils.processes import map_in_processes
+    run(lambda: len(list(map_in_processes(deadly, range(100), 2))))
+"""
+# Workers of a pool that are busy when the main process is killed.
+POOL = r"""
+import os, time
+from utils.processes import map_in_processes
+
+def work(item):
+    os.write(1, f"{os.getpid()}\n".encode())  # at once, unlike `print`
+    time.sleep(600)
+
+list(map_in_processes(work, range(9), 2))
+"""
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("call", [LOADING, MAPPING], ids=["loader", "pool"])
+def test_a_killed_worker_is_one_line(tmp_path, call):
+    script = tmp_path / "deadly.py"
+    script.write_text(DEADLY.replace("ROOT", str(ROOT)).replace("CALL", call.strip()))
+    done = subprocess.run(
+        [sys.executable, str(script)], capture_output=True, text=True, timeout=100, check=False
+    )
+    assert (done.returncode, done.stdout) == (2, "")
+    [line] = done.stderr.splitlines()
+    assert line.startswith("error: a ")
+    assert "workers" in line
+
+
+@pytest.mark.skipif(not Path("/proc").exists(), reason="reads /proc")
+def test_the_workers_of_a_pool_end_with_the_main_process():
+    assert left_behind([sys.executable, "-c", POOL], 2) == []
+
+
+def test_a_pool_keeps_the_order_and_passes_errors_on():
+    assert list(map_in_processes(abs, [-3, 2, -1], 2, chunksize=2)) == [3, 2, 1]
+    assert list(map_in_processes(abs, [-3, 2, -1], 0)) == [3, 2, 1]
+    with pytest.raises(ValueError, match="invalid literal"):
+        list(map_in_processes(int, ["1", "x"], 2))

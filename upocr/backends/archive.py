@@ -3,12 +3,12 @@
 import hashlib
 import json
 import zipfile
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-from upocr.files import atomic_path
+from upocr.files import atomic_path, check_file
 from upocr.tasks import Verdict
 
 SUFFIX = ".zip"
@@ -20,6 +20,7 @@ MEMBERS = {
     "onnx": ("encoder.onnx", "decoder.onnx"),
     "openvino": ("encoder.xml", "encoder.bin", "decoder.xml", "decoder.bin"),
 }
+MAX_RATIO = 64  # of the content to its file; weights hardly compress
 TIME = (1980, 1, 1, 0, 0, 0)  # equal content gives equal files
 
 
@@ -63,19 +64,28 @@ class Archive:
 
     def write(self, path: Path) -> None:
         """Write a ZIP archive, complete or not at all."""
-        manifest = {"version": VERSION, **asdict(self)}
-        manifest["files"] = {name: _sha256(data) for name, data in self.files.items()}
-        content = {MANIFEST: json.dumps(manifest, indent=2).encode(), **self.files}
+        content = {MANIFEST: self._manifest(), **self.files}
         with atomic_path(path) as temporary, zipfile.ZipFile(temporary, "w") as file:
             for name, data in content.items():
                 entry = zipfile.ZipInfo(name, TIME)
                 file.writestr(entry, data, zipfile.ZIP_DEFLATED, 9)
 
+    def checksum(self) -> str:
+        """SHA-256 of everything, however it is compressed."""
+        return _sha256(self._manifest())
+
+    def _manifest(self) -> bytes:
+        manifest = {"version": VERSION, **asdict(self)}
+        manifest["files"] = {name: _sha256(data) for name, data in self.files.items()}
+        return json.dumps(manifest, indent=2).encode()
+
 
 def read_archive(path: Path) -> Archive:
     """Read and check an exported file; raises ValueError that names it."""
+    check_file(path)
     try:
         with zipfile.ZipFile(path) as file:
+            _check_members(file.infolist(), path.stat().st_size)
             content = {name: file.read(name) for name in file.namelist()}
         manifest = json.loads(content.pop(MANIFEST))
         return _archive(manifest, content)
@@ -83,12 +93,23 @@ def read_archive(path: Path) -> Archive:
         raise ValueError(f"{path}: no such file") from None
     except IsADirectoryError:
         raise ValueError(f"{path}: is a folder, expected a file of tools.export") from None
+    except PermissionError as error:
+        raise ValueError(f"{path}: {error.strerror}") from None
     except _ArchiveError as error:
         raise ValueError(f"{path}: {error}") from None
-    except (zipfile.BadZipFile, EOFError, KeyError, TypeError, ValueError):
+    except Exception:  # damaged bytes and numbers of other types can raise anything
         raise ValueError(
             f"{path}: damaged or not written by tools.export; export it again"
         ) from None
+
+
+def _check_members(members: Sequence[zipfile.ZipInfo], size: int) -> None:
+    """Raise before memory is taken for more than an export of `size` bytes can hold."""
+    names = {MANIFEST}.union(*MEMBERS.values())
+    if not {member.filename for member in members} <= names or len(members) > len(names):
+        raise _ArchiveError("holds other files than an export")
+    if sum(member.file_size for member in members) > MAX_RATIO * size:
+        raise _ArchiveError(f"would inflate to more than {MAX_RATIO} times its size")
 
 
 class _ArchiveError(Exception):

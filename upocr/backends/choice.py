@@ -2,11 +2,11 @@
 
 import importlib.util
 from pathlib import Path
-from urllib.parse import urlparse
 
 from upocr.backends import Backend
 from upocr.backends.archive import SUFFIX, read_archive
 from upocr.backends.graphs import check_options
+from upocr.download import DOWNLOADS, Downloads, cached, is_url
 
 AUTO, TORCH, ONNXRUNTIME, OPENVINO = "auto", "torch", "onnxruntime", "openvino"
 BACKENDS = (AUTO, TORCH, ONNXRUNTIME, OPENVINO)
@@ -67,7 +67,7 @@ def _has_accelerator() -> bool:
 
 def is_exported(weights: str | Path) -> bool:
     """Whether weights are a file of `tools.export` for other runtimes than PyTorch."""
-    return urlparse(str(weights)).path.endswith(SUFFIX)
+    return str(weights).endswith(SUFFIX)
 
 
 def load_backend(
@@ -77,8 +77,11 @@ def load_backend(
     dtype: str = "auto",
     compile: bool = False,
     num_threads: int = 0,
+    downloads: Downloads = DOWNLOADS,
 ) -> Backend:
     """Load weights; arguments as of `UPOCR.from_pretrained`. Raises ValueError."""
+    if isinstance(weights, str) and is_url(weights):
+        weights = cached(weights, downloads)
     name = choose(backend, weights, device, dtype, compile)
     if name == TORCH:
         if weights is not None and is_exported(weights):

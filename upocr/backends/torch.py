@@ -1,9 +1,8 @@
 """PyTorch: our checkpoints, official files and safetensors, on any device of PyTorch."""
 
-import hashlib
 from collections.abc import Sequence
+from functools import cached_property
 from pathlib import Path
-from urllib.parse import urlparse
 
 import numpy as np
 import torch
@@ -11,6 +10,7 @@ import torch
 from models import UPOCRNetwork
 from models.checkpoint import build_from_checkpoint, load_checkpoint
 from models.fast import for_inference
+from upocr.files import checksum
 from upocr.tasks import UNCALIBRATED, Verdict
 from utils import dist
 
@@ -35,9 +35,16 @@ class TorchBackend:
         device: torch.device,
         dtype: torch.dtype | None = None,
         verdict: Verdict = UNCALIBRATED,
+        weights: Path | None = None,
     ) -> None:
         self.network, self.tasks, self.image_size = network, network.tasks, image_size
         self.device, self.dtype, self.verdict = device, dtype, verdict
+        self._weights = weights
+
+    @cached_property
+    def checksum(self) -> str:
+        """SHA-256 of the file of the weights, "" without one."""
+        return "" if self._weights is None else checksum(self._weights)
 
     @torch.inference_mode()
     def predict(self, images: np.ndarray, tasks: Sequence[str]) -> np.ndarray:
@@ -66,12 +73,13 @@ def load(
         torch.set_num_threads(num_threads)
     target = dist.select_device(device)
     precision = dist.inference_dtype(target, dtype)
-    checkpoint = load_checkpoint(find_weights(weights))
+    path = find_weights(weights)
+    checkpoint = load_checkpoint(path)
     model = build_from_checkpoint(checkpoint)
     network = for_inference(model, precision or torch.float32).to(target)
     if compile:
         network.compile()
-    return TorchBackend(network, checkpoint.image_size, target, precision, checkpoint.verdict)
+    return TorchBackend(network, checkpoint.image_size, target, precision, checkpoint.verdict, path)
 
 
 def has_accelerator() -> bool:
@@ -80,21 +88,7 @@ def has_accelerator() -> bool:
 
 
 def find_weights(weights: str | Path | None) -> Path:
-    """Path of weights; a URL is downloaded once. Raises ValueError if they cannot be obtained."""
-    if weights is None:
-        if DEFAULT_WEIGHTS.exists():
-            return DEFAULT_WEIGHTS
+    """Path of weights, None for the shipped ones; raises ValueError if these are missing."""
+    if weights is None and not DEFAULT_WEIGHTS.exists():
         raise ValueError(f"{DEFAULT_WEIGHTS}: no such file; name a file or URL with --weights")
-    url = urlparse(str(weights))
-    if url.scheme not in ("http", "https", "file"):
-        return Path(weights)
-    folder = Path(torch.hub.get_dir()) / "checkpoints"
-    digest = hashlib.sha256(str(weights).encode()).hexdigest()[:8]  # names repeat, URLs do not
-    path = folder / f"{digest}-{Path(url.path).name}"
-    if not path.exists():
-        folder.mkdir(parents=True, exist_ok=True)
-        try:
-            torch.hub.download_url_to_file(str(weights), str(path))
-        except (OSError, ValueError) as error:
-            raise ValueError(f"{weights}: cannot be downloaded ({error})") from None
-    return path
+    return DEFAULT_WEIGHTS if weights is None else Path(weights)

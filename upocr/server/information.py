@@ -1,10 +1,11 @@
 """What the page must know about a model: its tasks, limits, and the constants of decisions."""
 
 from collections.abc import Sequence
+from dataclasses import asdict
 from typing import Any
 
 from upocr.composite import DILATION, FEATHER
-from upocr.decisions import GAP, MARGIN, MIN_AGREEMENT
+from upocr.decisions import GAP, RULE
 from upocr.tasks import TEXT_SEGMENTATION
 
 # Names of the tasks in the API and on the page.
@@ -31,8 +32,7 @@ def describe(tasks: Sequence[str], window: int, max_bytes: int, max_pixels: int)
         "decision": {
             "threshold": TEXT_SEGMENTATION.threshold,
             "least_threshold": LEAST_PROBABILITY,
-            "margin": MARGIN,
-            "min_agreement": MIN_AGREEMENT,
+            **asdict(RULE),
             "gap": GAP,
             "dilation": DILATION,
             "feather": FEATHER,

@@ -6,6 +6,8 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from hostile import weights as hostile_weights
+from soak.limits import bounded
 
 from tools.export import export
 from upocr import UPOCR
@@ -128,3 +130,16 @@ def test_auto_takes_what_runs_the_weights_and_is_there(exported, weights, monkey
     there.clear()
     with pytest.raises(ValueError, match="onnxruntime needs `pip install onnxruntime`"):
         choose(exported)
+
+
+def test_an_export_that_inflates_is_refused_before_memory_is_taken(tmp_path):
+    path = hostile_weights.inflating_export(tmp_path / "a.zip", 2**28)
+    assert path.stat().st_size < 2**19
+    outcome = bounded(lambda: read_archive(path), memory=2**26)
+    assert outcome.message == f"{path}: would inflate to more than 64 times its size"
+
+
+def test_an_export_holds_nothing_but_its_graphs(tmp_path):
+    path = hostile_weights.crowded_export(tmp_path / "a.zip")
+    with pytest.raises(ValueError, match=r"a\.zip: holds other files than an export"):
+        read_archive(path)

@@ -44,19 +44,6 @@ def test_no_weights_says_what_is_missing(monkeypatch, tmp_path):
         find_weights(None)
 
 
-def test_weights_from_a_url_are_fetched_once(weights, tmp_path, monkeypatch):
-    monkeypatch.setattr(torch.hub, "get_dir", lambda: str(tmp_path))
-    copy = tmp_path / "copy.safetensors"
-    copy.write_bytes(weights.read_bytes())
-    url = copy.as_uri()
-    path = find_weights(url)
-    assert path.read_bytes() == weights.read_bytes()
-    copy.unlink()
-    assert find_weights(url) == path
-    with pytest.raises(ValueError, match="cannot be downloaded"):
-        find_weights(url + ".none")
-
-
 def test_dtype_is_float32_on_a_cpu():
     assert inference_dtype(CPU, "auto") is None
     assert inference_dtype(CPU, "bfloat16") is torch.bfloat16

@@ -1,7 +1,9 @@
 """The page in headless Chromium, as a user meets it."""
 
 import io
+import os
 from collections.abc import Iterator
+from pathlib import Path
 
 import browser as browsers
 import numpy as np
@@ -276,6 +278,28 @@ def test_every_control_has_a_name(page, photo):
     drop(page, photo.read_bytes())
     page.wait(READY)
     assert unnamed() == []
+
+
+@pytest.mark.skipif("AXE" not in os.environ, reason="AXE names no axe.min.js of axe-core")
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+def test_axe_finds_no_violation(page, photo, scheme):
+    axe = Path(os.environ["AXE"]).read_text(encoding="utf-8")
+
+    def violations() -> list[str]:
+        page.run(axe)
+        found = page.run("return axe.run(document).then((results) => results.violations)")
+        return [f"{each['id']}: {node['target']}" for each in found for node in each["nodes"]]
+
+    page.use_scheme(scheme)
+    assert violations() == []
+    drop(page, photo.read_bytes())
+    page.wait(READY)
+    for task in ("remove", "segment", "detect"):
+        choose(page, f"input[value={task}]")
+        assert violations() == []
+    drop(page, b"no picture")
+    page.wait("document.getElementById('error')?.checkVisibility()")
+    assert violations() == []
 
 
 def test_the_page_of_the_api_lists_the_routes(page, site):

@@ -64,8 +64,9 @@ export function confirmed(runs, width, probability, detected, threshold, rules) 
   const least = 255 * (threshold + rules.margin * (1 - threshold));
   return runs.filter((_, k) => {
     const group = groups[Math.floor(k / 3)];
+    const sure = certainty[group] > 255 * rules.sure * area[group];
     const agreed = !detected || agreement[group] > rules.min_agreement * area[group];
-    return agreed && certainty[group] > least * area[group];
+    return (agreed || sure) && certainty[group] > least * area[group];
   });
 }
 
