@@ -1,12 +1,13 @@
 """Names on a command line -> image files and the folders of their results."""
 
 import glob
-import os
 from collections.abc import Callable, Collection, Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
+from upocr.files import resolved
 from upocr.picture import SUFFIXES
+from upocr.quote import printable
 
 
 @dataclass
@@ -47,7 +48,7 @@ def collect_inputs(
     found: list[Input] = []
     for name in names:
         found += _listed(lines, expand) if name == "-" else expand(name)
-    unique = {resolve(each.path): each for each in found}
+    unique = {resolved(each.path): each for each in found}
     if not unique:
         raise ValueError("no images are named")
     owners: dict[Path, Path] = {}
@@ -61,14 +62,6 @@ def collect_inputs(
     return list(unique.values())
 
 
-def resolve(path: Path) -> Path:
-    """Absolute path without symbolic links; the path itself if it cannot exist."""
-    try:
-        return Path(os.path.realpath(path))  # unlike Path.resolve, does not mind loops of links
-    except (ValueError, OSError):
-        return path
-
-
 def _listed(lines: Iterable[str], expand: Callable[[str], list[Input]]) -> Iterator[Input]:
     """Inputs of a list; a line that stands for none is one with a problem."""
     for line in lines:
@@ -76,13 +69,15 @@ def _listed(lines: Iterable[str], expand: Callable[[str], list[Input]]) -> Itera
             try:
                 yield from expand(name)
             except (ValueError, OSError) as error:
-                yield Input(Path(name), problem=str(error))
+                yield Input(Path(printable(name)), problem=str(error))
 
 
 def _expand(name: str, recursive: bool, output_dir: Path, results: Collection[Path]) -> list[Input]:
+    if "\0" in name:
+        raise ValueError("a null character in a name")
     path = Path(name)
     if path.is_dir():
-        found = _images_in(path, recursive, output_dir.resolve())
+        found = _images_in(path, recursive, resolved(output_dir))
         hint = "" if recursive else "; --recursive true includes the folders below"
         problem = f"no images in this folder{hint}"
     elif path.exists() or not glob.has_magic(name):
@@ -91,7 +86,7 @@ def _expand(name: str, recursive: bool, output_dir: Path, results: Collection[Pa
         matches = map(Path, sorted(glob.glob(name, recursive=True)))
         found = [Input(match) for match in matches if _is_image(match)]
         problem = "no image matches this pattern"
-    found = [each for each in found if resolve(each.path) not in results]
+    found = [each for each in found if resolved(each.path) not in results]
     if not found:
         raise ValueError(f"{name}: {problem}")
     return found
@@ -99,8 +94,8 @@ def _expand(name: str, recursive: bool, output_dir: Path, results: Collection[Pa
 
 def _images_in(folder: Path, recursive: bool, output_dir: Path) -> list[Input]:
     paths = sorted(folder.rglob("*") if recursive else folder.iterdir())
-    if folder.resolve() in output_dir.parents:
-        paths = [path for path in paths if output_dir not in path.resolve().parents]
+    if resolved(folder) in output_dir.parents:
+        paths = [path for path in paths if output_dir not in resolved(path).parents]
     return [
         Input(path, path.parent.relative_to(folder))
         for path in paths

@@ -11,7 +11,8 @@ from typing import Any, TypeVar
 
 from tqdm import tqdm
 
-from upocr.inputs import Input, resolve
+from upocr.files import resolved
+from upocr.inputs import Input
 from upocr.journal import Journal
 from upocr.ledger import begin, finish
 from upocr.picture import Picture, read_pages, write_pictures
@@ -112,7 +113,7 @@ class Job:
         The next picture is read, and the last one written, while the network works. `records`: of
         earlier runs. `progress` is called after every file.
         """
-        self._inputs = {resolve(each.path) for each in plan.inputs}
+        self._inputs = {resolved(each.path) for each in plan.inputs}
         with ThreadPoolExecutor(1) as reader, ThreadPoolExecutor(1) as thread:
             writer = Behind(thread)
             steps = ahead(reader, self._steps(self._unfinished(plan, records, claim)))
@@ -240,7 +241,7 @@ class Job:
         """
         source, relative = doing.found.path, [str(doing.found.folder / name) for name in names]
         for result in map(self.folder.joinpath, relative):
-            if resolve(result) in self._inputs:
+            if resolved(result) in self._inputs:
                 raise ValueError(
                     f"{result} is an image of this run and would be overwritten; choose another "
                     "--output_dir"

@@ -1,4 +1,4 @@
-"""Values of files in messages: short, on one line, whatever they are."""
+"""Names and values of files in messages: short, on one line, printable, whatever they are."""
 
 import reprlib
 
@@ -11,13 +11,22 @@ def quote(value: object) -> str:
         text = _QUOTE.repr(value)
     except Exception:  # a hostile value may raise anything, a huge integer does
         text = f"<{type(value).__name__}>"
-    text = " ".join(text.split())
+    text = printable(" ".join(text.split()))
     return text if len(text) <= LONGEST else f"{text[: LONGEST - 3]}..."
 
 
 def printable(text: str) -> str:
-    """Text whose control characters, and bytes that are not UTF-8, are written as escapes."""
-    return "".join(each if each.isprintable() else repr(each)[1:-1] for each in text)
+    """The text with an escape such as `\\x1b` for each character that a terminal would obey.
+
+    Line breaks and tabs, too; characters of any script stay.
+    """
+    if text.isprintable():
+        return text
+    return "".join(each if each.isprintable() else _escape(each) for each in text)
+
+
+def _escape(character: str) -> str:
+    return character.encode("unicode_escape", "surrogatepass").decode("ascii")
 
 
 _QUOTE = reprlib.Repr()

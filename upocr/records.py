@@ -4,8 +4,7 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
-from upocr.files import read_json, write_json
-from upocr.inputs import resolve
+from upocr.files import read_json, resolved, write_json
 
 RESULTS_FILE = "results.json"
 
@@ -21,20 +20,29 @@ def read_results(path: Path) -> list[Record]:
 
 
 def _is_record(record: object) -> bool:
-    if not isinstance(record, dict) or not isinstance(record.get("input"), str):
+    if not isinstance(record, dict):
         return False
+    texts = (record.get("input"), record.get("error", ""))
+    lists = (record.get("tasks", []), record.get("older_files", []))
     pages = record.get("pages")
     return (
-        isinstance(pages, list)
-        and all(isinstance(page, dict) and {"page", "files"} <= set(page) for page in pages)
-        and all(_are_names(page["files"]) for page in pages)
-        and _are_names(record.get("older_files", []))
-        and _are_names(record.get("tasks", []))
+        all(map(_is_text, texts))
+        and all(map(_are_texts, lists))
+        and isinstance(pages, list)
+        and all(map(_is_page, pages))
     )
 
 
-def _are_names(names: object) -> bool:
-    return isinstance(names, list) and all(isinstance(name, str) for name in names)
+def _is_page(page: object) -> bool:
+    return isinstance(page, dict) and _is_text(page.get("page")) and _are_texts(page.get("files"))
+
+
+def _are_texts(value: object) -> bool:
+    return isinstance(value, list) and all(map(_is_text, value))
+
+
+def _is_text(value: object) -> bool:
+    return isinstance(value, str) and "\0" not in value  # which no file name has
 
 
 def record_files(record: Record) -> set[str]:
@@ -70,7 +78,7 @@ class Records:
     def files(self) -> set[Path]:
         """Resolved paths of all results, those of replaced records included."""
         names = set().union(*map(_all_files, self._records.values()))
-        return {resolve(self.folder / name) for name in names}
+        return {resolved(self.folder / name) for name in names}
 
     def finished(self, path: Path, tasks: tuple[str, ...], options: Record) -> Record | None:
         """Record of an input whose tasks are done, with the same options, and still on disk.
