@@ -2,12 +2,13 @@
 
 import contextlib
 import logging
+from collections.abc import Iterator
 from pathlib import Path
 
-from models.checkpoint import load_checkpoint
-from options import changes, parse_command_line, resolve
+from options import AUTO, Options, changes, parse_command_line, resolve
+from resuming import check_agreement, find_checkpoint, tidy
 from trainer import Trainer, evaluate_checkpoint
-from utils import dist
+from utils import dist, termination
 from utils.cli import run
 from utils.lock import locked
 from utils.logger import setup_logging
@@ -15,32 +16,48 @@ from utils.logger import setup_logging
 logger = logging.getLogger("upocr")
 
 
+PATIENCE = 20  # seconds that a restarted run waits for the end of the one before
+
+
 def main() -> None:
     """Parse the command line, join the process group, train or evaluate."""
     given = parse_command_line()
-    checkpoint = load_checkpoint(given["resume"]) if given.get("resume") else None
-    earlier = checkpoint.options if checkpoint and not given.get("eval") else {}
-    options = resolve(given, earlier)
-    device = dist.select_device(options.run.device)
-    try:
-        dist.init_process_group(device)
-        setup_logging()
-        for line in changes(options, earlier):
-            logger.info(line)
-        if options.run.tf32:
-            dist.allow_tf32()
-        folder = Path(options.run.output_dir)
-        with locked(folder) if dist.is_main_process() else contextlib.nullcontext():
-            if checkpoint is not None and options.run.eval:
-                evaluate_checkpoint(options, device, checkpoint)
-            else:
-                Trainer(options, device, checkpoint).run()
-    except RuntimeError as error:
-        if dist.is_peer_failure(error):
-            raise ValueError("lost another process, see its message") from None
-        raise
-    finally:
-        dist.destroy_process_group()
+    with termination.handled():
+        may_wait = given.get("resume") == AUTO or dist.restarts() > 0
+        given, checkpoint = find_checkpoint(given)
+        earlier = checkpoint.options if checkpoint and not given.get("eval") else {}
+        options = resolve(given, earlier)
+        device = dist.select_device(options.run.device)
+        try:
+            dist.init_process_group(device, options.run.timeout)
+            check_agreement(checkpoint)
+            setup_logging()
+            for line in changes(options, earlier):
+                logger.info(line)
+            if options.run.tf32:
+                dist.allow_tf32()
+            with output_folder(options, PATIENCE if may_wait else 0):
+                if checkpoint is not None and options.run.eval:
+                    evaluate_checkpoint(options, device, checkpoint)
+                else:
+                    Trainer(options, device, checkpoint).run()
+        except RuntimeError as error:
+            if failure := dist.peer_failure(error):
+                raise ValueError(failure) from None
+            raise
+        finally:
+            dist.destroy_process_group()
+
+
+@contextlib.contextmanager
+def output_folder(options: Options, patience: float) -> Iterator[None]:
+    """Hold the output folder, which the main process alone writes to, and tidy it up."""
+    if not dist.is_main_process():
+        yield
+        return
+    with locked(Path(options.run.output_dir), patience):
+        tidy(options)
+        yield
 
 
 if __name__ == "__main__":

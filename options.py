@@ -2,6 +2,7 @@
 
 import argparse
 import dataclasses
+import os
 import types
 import typing
 from collections.abc import Mapping, Sequence
@@ -11,13 +12,14 @@ from typing import Any
 
 import yaml
 
-from models import VARIANTS
+from models import IMAGE_LOSSES, VARIANTS
 from models.upocr import STRIDE
 from utils.cli import BOOL, Parser
 from utils.dist import AMP_DTYPES
 from utils.quote import quote
 
 MAX_SEED = 2**32 - 1
+AUTO = "auto"  # of --resume
 # Belongs to one command, not to the run that a configuration or a checkpoint describes.
 OF_THE_COMMAND = ("config", "resume", "eval", "overwrite")
 
@@ -36,7 +38,7 @@ def parse_factor(text: str) -> tuple[str, float]:
         value = -1.0
     if not name or not 0 <= value < float("inf"):
         raise argparse.ArgumentTypeError(
-            f"{text!r} is not TASK=FACTOR with a finite factor of at least 0"
+            f"{text!r} is not NAME=FACTOR with a finite factor of at least 0"
         )
     return name, value
 
@@ -48,9 +50,15 @@ class RunOptions:
     output_dir: str = option("", "folder of all output files; default: the folder of --resume")
     config: str = option("", "config.yaml of an earlier run; options given beside it override it")
     resume: str = option(
-        "", "checkpoint to continue from, with all its options, or to evaluate with --eval true"
+        "",
+        "checkpoint to continue from, with all its options, or to evaluate with --eval true; "
+        "auto: the newest whole one in --output_dir, or a new run if there is none",
     )
-    overwrite: bool = option(False, "delete the checkpoints of an earlier run in --output_dir")
+    overwrite: bool = option(
+        False,
+        "delete the checkpoints of an earlier run in --output_dir, after the first step of this "
+        "one",
+    )
     eval: bool = option(False, "evaluate --resume instead of training")
     device: str = option("auto", "auto (CUDA, then MPS, then CPU), cpu, cuda, cuda:N, or mps")
     seed: int = option(42, "seed of weights, sample order and augmentation")
@@ -60,6 +68,7 @@ class RunOptions:
     )
     tf32: bool = option(False, "faster, less precise float32 matrix products on NVIDIA GPUs")
     compile: bool = option(False, "train through torch.compile; the first step takes minutes")
+    timeout: float = option(1800.0, "seconds to wait for another process, or for data")
     print_freq: int = option(10, "steps between log lines")
     tensorboard: bool = option(False, "write TensorBoard event files")
     wandb: bool = option(False, "log to Weights & Biases")
@@ -84,6 +93,10 @@ class DataOptions:
         None, "channel mean above which a pixel counts as text; default: that of the task, 0.4"
     )
     visualize: bool = option(False, "write the class pictures of segmentation and detection")
+
+    def processes(self) -> int:
+        """Loader processes per process; batches do not depend on their number."""
+        return min(self.num_workers, os.cpu_count() or 1)
 
 
 @dataclass(frozen=True)
@@ -110,7 +123,21 @@ class OptimisationOptions:
             "metavar": "TASK=FACTOR",
         },
     )
+    image_losses: dict[str, float] = field(
+        default_factory=dict,
+        metadata={
+            "help": "factors of further losses of text removal, for training without VGG16: "
+            f"{', '.join(IMAGE_LOSSES)}; none by default, as in the paper",
+            "type": parse_factor,
+            "nargs": "+",
+            "metavar": "LOSS=FACTOR",
+        },
+    )
     save_interval: int = option(10, "epochs between checkpoints that are kept")
+    keep_last: int = option(0, "delete all but this many of the kept checkpoints; 0 keeps all")
+    save_steps: int = option(
+        0, "steps between states that are saved within an epoch; 0 saves at its end"
+    )
     eval_interval: int = option(10, "epochs between validations; the last epoch always counts")
     validate_first: bool = option(False, "also validate the starting weights")
     vgg16_weights: str = option(
@@ -240,12 +267,16 @@ def parse_command_line(arguments: Sequence[str] | None = None) -> dict[str, Any]
     """Options that are given on the command line or in its --config file; raises ValueError."""
     given = vars(build_parser().parse_args(arguments))
     given = {name: tuple(v) if isinstance(v, list) else v for name, v in given.items()}
-    if "task_weights" in given:
-        given["task_weights"] = dict(given["task_weights"])
+    for name in {"task_weights", "image_losses"} & given.keys():
+        given[name] = dict(given[name])
     if given.get("config"):
         given = read_config(given["config"]) | given
     if given.get("eval") and not given.get("resume"):
         raise ValueError("--eval true needs a checkpoint: name it with --resume")
+    if given.get("resume") == AUTO and given.get("overwrite"):
+        raise ValueError("--resume auto continues and --overwrite true deletes: choose one")
+    if given.get("resume") == AUTO and not given.get("output_dir"):
+        raise ValueError("--resume auto looks into a folder: name it with --output_dir")
     if given.get("eval") and not given.get("eval_data_cfg_path"):
         raise ValueError(
             "--eval true needs data: name data_configs/eval/*.yaml with --eval_data_cfg_path"
@@ -359,7 +390,7 @@ def _check(options: Options) -> None:
 
 def _check_numbers(options: Options) -> None:
     positive = {"batch_size", "eval_batch_size", "epochs", "iter_per_epoch", "print_freq"}
-    positive |= {"save_interval", "eval_interval"}
+    positive |= {"save_interval", "eval_interval", "timeout"}
     for group in (options.run, options.data, options.optimisation):
         for name, value in vars(group).items():
             if type(value) not in (int, float):

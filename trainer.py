@@ -2,18 +2,21 @@
 
 import logging
 import os
+import re
 from collections.abc import Sequence
 from functools import cached_property
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import torch
 from torch import Tensor, nn
 
 import startup
 from datasets import MultiTaskLoader, TextDataset, build_dataset, evaluation_loader
 from engine import evaluate, task_gap, train_one_epoch, weights_are_sound
-from eval import EvaluationOptions, build_evaluator, headline
+from eval import EvaluationOptions, build_evaluator, report
+from eval.pictures import draw_samples
 from eval.records import METRICS, read_metrics
 from models import (
     VARIANTS,
@@ -24,29 +27,36 @@ from models import (
     vgg16_from_state,
 )
 from models.checkpoint import (
+    BEST,
     IMAGE_SIZE,
+    KEPT,
+    LAST,
     Checkpoint,
     build_from_checkpoint,
     load_checkpoint,
     load_pretrained_decoder,
     load_pretrained_encoder,
     save_atomically,
+    saved_in,
 )
 from models.criterion import needs_vgg16
 from models.fast import checkpoint_blocks, for_inference, for_training
 from models.vgg import VGG16Features
 from options import Options
-from utils import dist
+from resuming import note_saved
+from utils import dist, termination
 from utils.batch import to_unit
 from utils.files import write_json
+from utils.image import read_rgb
 from utils.logger import SCALER_PATIENCE, DivergenceError, RunLog, StepLog
 from utils.memory import keep_freed_memory
 from utils.optim import build_optimizer, learning_rate, load_optimizer, set_lr
+from utils.tracking import build_trackers, flat_numbers
 from utils.weights import CheckpointError
 
 logger = logging.getLogger(__name__)
 
-LAST, BEST = "checkpoint_last.pth", "checkpoint_best_{}.pth"
+SAMPLES = 4  # images of each validation set that are drawn
 # Numbers of the architecture that may differ from those of the weights: stochastic depth always,
 # and windows in a new training, as positions are continuous (Swin V2, section 3.3).
 FREE = ("enc_drop_path", "dec_drop_path")
@@ -74,16 +84,19 @@ class Trainer:
             [build_dataset(p, self.image_size, data.data_root) for p in data.data_cfg_paths],
             optimisation.batch_size,
             seed=run.seed,
-            num_workers=num_workers(options),
+            num_workers=options.data.processes(),
             rank=dist.rank(),
             world_size=dist.world_size(),
             pin_memory=dist.pins_memory(device),
+            timeout=run.timeout,
         )
         tasks = tuple(dict.fromkeys(dataset.task for dataset in self.loader.datasets))
         torch.manual_seed(run.seed)  # the same weights in every process
         self.model = build_model(options, tasks, resume).to(device)
         vgg16 = load_vgg16(options, tasks, resume)
-        self.criterion = build_criterion(tasks, vgg16, optimisation.task_weights).to(device)
+        self.criterion = build_criterion(
+            tasks, vgg16, optimisation.task_weights, optimisation.image_losses
+        ).to(device)
         self.amp_dtype = mixed_precision(options, device)
         self.optimizer = build_optimizer(
             self.model, optimisation.lr, optimisation.lr_encoder_ratio, optimisation.weight_decay
@@ -91,15 +104,20 @@ class Trainer:
         self.scaler = torch.amp.GradScaler(device.type, enabled=self.amp_dtype == torch.float16)
         self.best: dict[str, float] = {}
         self.start_epoch = 0
+        self._progress: dict[str, Any] = {}  # within the first epoch, see `StepLog.state_dict`
+        self._has_begun = self._leaves = False
         torch.manual_seed(run.seed + dist.rank())  # stochastic depth differs between processes
         if resume is not None:
             self._restore(resume)
         self.network = dist.wrap_model(for_training(self.model), device, run.compile)
-        if run.overwrite and not run.resume:
-            self._delete_old_checkpoints()
-        self.log = RunLog(
-            self.output_dir, self._config(), self.start_epoch, run.tensorboard, run.wandb
+        self.trackers = build_trackers(
+            self.output_dir,
+            self._config(),
+            self._step(),
+            tensorboard=run.tensorboard,
+            wandb=run.wandb,
         )
+        self.log = RunLog(self.output_dir, self._config(), self.start_epoch)
         self._introduce()
 
     def _introduce(self) -> None:
@@ -129,10 +147,15 @@ class Trainer:
         }
         return self.options.to_dict() | {"resolved": resolved}
 
-    def _delete_old_checkpoints(self) -> None:
-        """Keep files of the old run from passing for files of the new one."""
-        if dist.is_main_process():
-            for path in self.output_dir.glob("checkpoint_*.pth"):
+    def _begin(self, log: StepLog) -> None:
+        """Replace the files of an earlier run, now that the first step has succeeded."""
+        self._has_begun = True
+        run = self.options.run
+        if run.overwrite and not run.resume:
+            self._check_weights(log.epoch, log.step - 1)
+        self.log.begin()
+        if run.overwrite and not run.resume and dist.is_main_process():
+            for path in saved_in(self.output_dir):
                 path.unlink()
 
     def _restore(self, checkpoint: Checkpoint) -> None:
@@ -151,6 +174,7 @@ class Trainer:
         if state.get("scaler") and self.scaler.is_enabled():
             self.scaler.load_state_dict(state["scaler"])
         self.start_epoch = state.get("epoch", -1) + 1
+        self._progress = state.get("progress", {})
         optimisation = self.options.optimisation
         steps = self.start_epoch * optimisation.iter_per_epoch
         position = steps * optimisation.batch_size * dist.world_size()
@@ -160,14 +184,29 @@ class Trainer:
         if dist.rank() < len(state.get("rng", [])):
             dist.set_rng_state(state["rng"][dist.rank()], self.device)
 
+    def _step(self) -> int:
+        """Steps of the whole training so far."""
+        return self.loader.state_dict()["step"]
+
+    def _track(self, numbers: dict[str, float]) -> None:
+        for tracker in self.trackers:
+            tracker.numbers(numbers, self._step())
+
     def run(self) -> None:
-        """Train to the last epoch; an interruption says how to go on."""
+        """Train to the last epoch; an interruption says how to go on.
+
+        After SIGTERM, the state is saved and the process exits, see `utils.termination`.
+        """
         try:
-            self._run()
-        except KeyboardInterrupt:
+            with termination.postponed():
+                self._run()
+        except (KeyboardInterrupt, SystemExit):
             if (self.output_dir / LAST).exists():
                 logger.info("continue with --resume %s", self.output_dir / LAST)
             raise
+        finally:
+            for tracker in self.trackers:
+                tracker.close()
 
     def _run(self) -> None:
         optimisation = self.options.optimisation
@@ -177,7 +216,7 @@ class Trainer:
             logger.info(message, self.options.run.resume, epochs)
             return
         batches = iter(self.loader)
-        if optimisation.validate_first and self.start_epoch == 0:
+        if optimisation.validate_first and self.start_epoch == 0 and not self._progress:
             self._validate()
         for epoch in range(self.start_epoch, epochs):
             lr = learning_rate(
@@ -190,16 +229,22 @@ class Trainer:
             )
             set_lr(self.optimizer, lr)
             record: dict[str, Any] = {"lr": lr, "train": self._train_epoch(batches, epoch)}
-            self._check_weights(epoch)
+            self._check_weights(epoch, optimisation.iter_per_epoch - 1)
             record |= self._task_gap()
             improved: list[str] = []
-            if self.validation and _is_due(epoch, optimisation.eval_interval, epochs):
+            if self._validates_after(epoch):
                 record["val"], means = self._validate()
                 improved = self._keep_best(means)
                 self.best |= {task: means[task] for task in improved}
             self._save(epoch, improved)
             self.log.write(epoch, record)
         self._conclude()
+
+    def _validates_after(self, epoch: int) -> bool:
+        optimisation = self.options.optimisation
+        return bool(self.validation) and _is_due(
+            epoch, optimisation.eval_interval, optimisation.epochs
+        )
 
     def _conclude(self) -> None:
         """Say where the weights are, and how to use them."""
@@ -222,21 +267,57 @@ class Trainer:
             self.optimizer,
             self.device,
             patience=SCALER_PATIENCE if self.scaler.is_enabled() else 0,
+            report=self._track,
+            pauses=lambda step: self._pauses(epoch, step),
         )
+        if self._progress:
+            log.load_state_dict(self._progress)
+            self._progress = {}
         try:
-            return train_one_epoch(
-                self.network,
-                self.criterion,
-                batches,
-                self.optimizer,
-                self.scaler,
-                log,
-                device=self.device,
-                amp_dtype=self.amp_dtype,
-                clip_max_norm=optimisation.clip_max_norm,
-            )
+            while not log.is_complete():
+                train_one_epoch(
+                    self.network,
+                    self.criterion,
+                    batches,
+                    self.optimizer,
+                    self.scaler,
+                    log,
+                    device=self.device,
+                    amp_dtype=self.amp_dtype,
+                    clip_max_norm=optimisation.clip_max_norm,
+                )
+                self._pause(log)
         except DivergenceError as error:
             raise ValueError(f"{error}; {self._last_good()}") from None
+        if not self._has_begun:  # resumed before the validation
+            self._begin(log)
+        return log.means()
+
+    def _pauses(self, epoch: int, step: int) -> bool:
+        """Whether something is to be done after `step` steps of an epoch, in every process."""
+        self._leaves = dist.any_process(termination.requested())
+        return self._leaves or not self._has_begun or self._is_save_point(epoch, step)
+
+    def _is_save_point(self, epoch: int, step: int) -> bool:
+        """Whether a state is saved within the epoch, or before its validation, which may be long.
+
+        At the end of all other epochs, the epoch is saved itself.
+        """
+        optimisation = self.options.optimisation
+        if step >= optimisation.iter_per_epoch:
+            return self._validates_after(epoch)
+        total = epoch * optimisation.iter_per_epoch + step
+        return bool(optimisation.save_steps) and total % optimisation.save_steps == 0
+
+    def _pause(self, log: StepLog) -> None:
+        if not self._has_begun:
+            self._begin(log)
+        if self._leaves or self._is_save_point(log.epoch, log.step):
+            self._check_weights(log.epoch, log.step - 1)
+            self._save(log.epoch - 1, progress=log.state_dict())
+        if self._leaves:
+            logger.info("SIGTERM: saved epoch %d up to step %d", log.epoch, log.step)
+            raise SystemExit(termination.EXIT_CODE)
 
     def _last_good(self) -> str:
         last = self.output_dir / LAST
@@ -250,7 +331,7 @@ class Trainer:
         sample = self.loader.datasets[0][0, self.options.run.seed]
         return to_unit(sample["image"][None], self.device)
 
-    def _check_weights(self, epoch: int) -> None:
+    def _check_weights(self, epoch: int, step: int) -> None:
         """Raise ValueError if the last update has destroyed the weights, which are not saved then.
 
         Losses tell only of the weights before an update, and weights may be finite but so large
@@ -258,7 +339,6 @@ class Trainer:
         """
         if weights_are_sound(self.model.eval(), self._example, self.model.tasks[0]):
             return
-        step = self.options.optimisation.iter_per_epoch - 1
         raise ValueError(
             f"the update at epoch {epoch}, step {step} left weights that are not finite or give "
             f"outputs that are not, and is not saved; {self._last_good()}"
@@ -270,6 +350,7 @@ class Trainer:
             return {}
         gap = task_gap(self.model.eval(), self._example, self.model.tasks)
         logger.info("task_gap %.4f", gap)
+        self._track({"task_gap": gap})
         return {"task_gap": gap}
 
     def _validate(self) -> tuple[dict[str, Any], dict[str, float]]:
@@ -279,14 +360,26 @@ class Trainer:
         scores: dict[str, list[float]] = {}
         for dataset in self.validation:
             folder = self.output_dir / "validation"
-            found, score = run_evaluation(
-                self.options, model, dataset, folder, self.device, self.amp_dtype
-            )
-            logger.info("%-16s %s", dataset.name, headline(dataset.task, found))
+            with termination.at_once():  # the state before the validation has been saved
+                found, score = run_evaluation(
+                    self.options, model, dataset, folder, self.device, self.amp_dtype
+                )
+                self._show(model, dataset, folder / f"{dataset.name}_sheet.png")
+            for line in report(dataset.task, dataset.name, found):
+                logger.info(line)
             results[dataset.name] = found
             if score is not None:
                 scores.setdefault(dataset.task, []).append(score)
+        self._track(flat_numbers({"val": results}))
         return results, {task: sum(values) / len(values) for task, values in scores.items()}
+
+    def _show(self, model: nn.Module, dataset: TextDataset, sheet: Path) -> None:
+        """Draw some samples of a validation set, for people and for the trackers."""
+        if not dist.is_main_process():
+            return
+        draw_samples(model, dataset, sheet, SAMPLES, device=self.device, amp_dtype=self.amp_dtype)
+        for tracker in self.trackers:
+            tracker.picture(f"val/{dataset.name}", np.asarray(read_rgb(sheet)), self._step())
 
     def _keep_best(self, means: dict[str, float]) -> list[str]:
         """The tasks whose score has improved."""
@@ -296,14 +389,17 @@ class Trainer:
             logger.info("new best of %s: %.4g%s", task, means[task], before)
         return improved
 
-    def _save(self, epoch: int, improved: list[str]) -> None:
+    def _save(
+        self, epoch: int, improved: Sequence[str] = (), progress: dict[str, Any] | None = None
+    ) -> None:
+        """Save the state after `epoch`, or within the one after it if there is `progress`."""
         rng = dist.all_gather_objects(dist.rng_state(self.device))
         if not dist.is_main_process():
             return
         names = [LAST, *(BEST.format(task) for task in improved)]
         optimisation = self.options.optimisation
-        if _is_due(epoch, optimisation.save_interval, optimisation.epochs):
-            names.append(f"checkpoint_{epoch + 1:04d}.pth")
+        if progress is None and _is_due(epoch, optimisation.save_interval, optimisation.epochs):
+            names.append(KEPT.format(epoch + 1))
         content = {
             "model": self.model.state_dict(),
             "optimizer": self.optimizer.state_dict(),
@@ -317,7 +413,24 @@ class Trainer:
             "image_size": self.image_size,
             "options": self.options.to_dict(),
         }
+        if progress is not None:
+            content["progress"] = progress
         save_atomically(content, [self.output_dir / name for name in names])
+        note_saved(self.output_dir)
+        self._delete_kept(epoch)
+
+    def _delete_kept(self, epoch: int) -> None:
+        """Delete all but the last `--keep_last` of the kept checkpoints up to `epoch`."""
+        found = sorted(
+            (int(match[1]), path)
+            for path in saved_in(self.output_dir)
+            if (match := re.fullmatch(r"checkpoint_(\d{4,})\.pth", path.name))
+        )
+        number = self.options.optimisation.keep_last
+        kept = [path for finished, path in found if finished <= epoch + 1]
+        for path in kept[:-number] if number else []:
+            if not _is_same(self.options.model.pretrained_model, path):
+                path.unlink()
 
 
 def evaluate_checkpoint(options: Options, device: torch.device, checkpoint: Checkpoint) -> None:
@@ -338,7 +451,8 @@ def evaluate_checkpoint(options: Options, device: torch.device, checkpoint: Chec
             "image_size": image_size,
             **found,
         }
-        logger.info("%-16s %s", dataset.name, headline(dataset.task, found))
+        for line in report(dataset.task, dataset.name, found):
+            logger.info(line)
         metrics[dataset.name] = record
         if dist.is_main_process():
             write_json(path, metrics)
@@ -357,9 +471,10 @@ def run_evaluation(
     loader = evaluation_loader(
         dataset,
         options.data.eval_batch_size,
-        num_workers(options),
+        options.data.processes(),
         dist.rank(),
         dist.world_size(),
+        options.run.timeout,
     )
     evaluation = EvaluationOptions(options.data.visualize, options.data.textseg_conf_thres)
     evaluator = build_evaluator(dataset.task, dataset.name, output_dir, evaluation)
@@ -457,11 +572,6 @@ def build_datasets(options: Options, configs: Sequence[str], image_size: int) ->
     return datasets
 
 
-def num_workers(options: Options) -> int:
-    """Loader processes per process; batches do not depend on their number."""
-    return min(options.data.num_workers, os.cpu_count() or 1)
-
-
 def _is_due(epoch: int, interval: int, epochs: int) -> bool:
     return (epoch + 1) % interval == 0 or epoch + 1 == epochs
 
@@ -481,19 +591,28 @@ def prepare_output_dir(options: Options) -> Path:
 def _protect_checkpoints(options: Options, folder: Path) -> None:
     """Refuse to mix two runs, and to delete a file that the new run starts from."""
     run, model = options.run, options.model
-    found = sorted(folder.glob("checkpoint_*.pth"))
+    found = saved_in(folder)
     if run.overwrite:
         for path in (model.pretrained_model, model.pretrained_encoder, model.pretrained_decoder):
             if not run.resume and any(_is_same(path, other) for other in found):
                 raise ValueError(f"--overwrite true would delete {path}, move it elsewhere")
         return
     last = folder / LAST
-    kept = [last] if last in found else found
+    may_be_old = any(_is_same(run.resume, path) for path in found) and not _is_whole(last)
+    kept = [last] if last in found and not may_be_old else found
     if kept and not any(_is_same(run.resume, path) for path in kept):
         raise ValueError(
-            f"{kept[0]} exists: continue with --resume {kept[0]}, or replace it with "
-            "--overwrite true"
+            f"{kept[0]} exists: continue with --resume auto or --resume {kept[0]}, or replace it "
+            "with --overwrite true"
         )
+
+
+def _is_whole(path: Path) -> bool:
+    try:
+        load_checkpoint(path)
+    except CheckpointError:
+        return False
+    return True
 
 
 def _is_same(path: str, other: Path) -> bool:

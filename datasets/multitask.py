@@ -1,20 +1,27 @@
 """Loaders: endless joint batches of all tasks for training, every image once for evaluation."""
 
+import contextlib
 import functools
 import multiprocessing
 from collections.abc import Iterator, Sequence
+from multiprocessing import forkserver
 from typing import Any
 
 import numpy as np
 import torch
-from torch.utils.data import DataLoader, Dataset
+from torch import Tensor
+from torch.utils.data import DataLoader, Dataset, get_worker_info
 
 from datasets.base import Sample, TextDataset
 from tasks import TASKS
 from utils.batch import Batch
-from utils.processes import end_with_parent
+from utils.processes import end_with_parent, obey_only_the_parent, sigterm_ignored
 from utils.quote import quote
 
+FULL = (
+    "shared memory (/dev/shm) is full: lower --num_workers or the batch size, or enlarge it, in "
+    "containers with docker run --shm-size=8g"
+)
 # Branches of the seed: the order of the samples is independent of their augmentation.
 ORDER, AUGMENTATION = 0, 1
 
@@ -36,6 +43,7 @@ class MultiTaskLoader:
         num_workers: processes that read ahead; 0 reads in this one.
         rank, world_size: this process and the number of processes.
         pin_memory: put batches into page-locked memory, for copies to a GPU.
+        timeout: seconds to wait for a batch of a worker; 0 waits forever.
     """
 
     def __init__(
@@ -47,6 +55,7 @@ class MultiTaskLoader:
         rank: int = 0,
         world_size: int = 1,
         pin_memory: bool = False,
+        timeout: float = 0,
     ) -> None:
         _check_datasets(datasets, batch_size)
         order = list(TASKS)
@@ -57,6 +66,7 @@ class MultiTaskLoader:
         self.rank = rank
         self.world_size = world_size
         self.pin_memory = pin_memory
+        self.timeout = timeout
         self._step = self._position = 0
         self._batches: Iterator[Batch | Exception] | None = None
 
@@ -66,7 +76,8 @@ class MultiTaskLoader:
     def __next__(self) -> Batch:
         if self._batches is None:
             self._batches = iter(self._data_loader())
-        batch = next(self._batches)
+        with _one_line():
+            batch = next(self._batches)
         if isinstance(batch, Exception):
             self._batches = None
             raise batch
@@ -102,29 +113,38 @@ class MultiTaskLoader:
             batch_sampler=_joint_batches(lengths, self.batch_size, self.seed, start, stride),
             collate_fn=_join,
             pin_memory=self.pin_memory,
-            **_worker_options(self.num_workers),
+            **_worker_options(self.num_workers, self.timeout),
         )
 
 
 def evaluation_loader(
-    dataset: TextDataset, batch_size: int, num_workers: int = 0, rank: int = 0, world_size: int = 1
+    dataset: TextDataset,
+    batch_size: int,
+    num_workers: int = 0,
+    rank: int = 0,
+    world_size: int = 1,
+    timeout: float = 0,
 ) -> Iterator[dict[str, Any]]:
     """Yield batches of evaluation samples, in order; the processes together read each image once.
 
     A batch is {"images": uint8 (B, 3, S, S), "samples": list of B evaluation samples}; the last one
     may be smaller, and a process may get none. A broken file raises the ValueError of its data set.
+
+    timeout: seconds to wait for a batch of a worker; 0 waits forever.
     """
     loader: DataLoader[Any] = DataLoader(
         _ReadOrError([dataset]),
         sampler=[(0, index) for index in range(rank, len(dataset), world_size)],
         batch_size=batch_size,
-        collate_fn=list,
-        **_worker_options(num_workers),
+        collate_fn=_share,
+        **_worker_options(num_workers, timeout),
     )
-    for samples in loader:
-        for sample in samples:
-            if isinstance(sample, Exception):
-                raise sample
+    batches = iter(loader)
+    for _ in range(len(loader)):
+        with _one_line():
+            samples = next(batches)
+        if isinstance(samples, Exception):
+            raise samples
         yield {"images": torch.stack([sample["image"] for sample in samples]), "samples": samples}
 
 
@@ -182,21 +202,72 @@ def _join(samples: list[Any]) -> Batch | Exception:
         torch.stack([sample[field] for sample in samples]) for field in ("image", "label", "mask")
     )
     tasks, names = ([sample[key] for sample in samples] for key in ("task", "name"))
-    return Batch(images, labels, masks, tasks, names)
+    return _shared([images, labels, masks]) or Batch(images, labels, masks, tasks, names)
 
 
-def _worker_options(num_workers: int) -> dict[str, Any]:
+def _share(samples: list[Any]) -> list[Any] | Exception:
+    if errors := [sample for sample in samples if isinstance(sample, Exception)]:
+        return errors[0]
+    pixels = [value for sample in samples for value in sample.values() if torch.is_tensor(value)]
+    return _shared(pixels) or samples
+
+
+def _shared(tensors: list[Tensor]) -> Exception | None:
+    """Move tensors of a worker into shared memory; returns the error if that is full.
+
+    PyTorch does the same when a worker sends them, in a thread whose error is printed and then
+    forgotten, while the main process waits.
+    """
+    if get_worker_info() is None:
+        return None
+    size = sum(tensor.untyped_storage().nbytes() for tensor in tensors)
+    try:
+        for tensor in tensors:
+            tensor.share_memory_()
+    except (RuntimeError, OSError) as error:
+        return OSError(f"{FULL} ({size / 2**20:.0f} MiB asked for; {quote(error)})")
+    return None
+
+
+@contextlib.contextmanager
+def _one_line() -> Iterator[None]:
+    """Say in one line why loader workers stay silent or are gone."""
+    try:
+        yield
+    except RuntimeError as error:
+        text = str(error)
+        if text.startswith("DataLoader timed out"):
+            reason = "a loader worker hangs, see --timeout: do the images lie on a slow disk?"
+        elif "Bus error" in text:
+            reason = FULL
+        elif text.startswith(("DataLoader worker", "Pin memory thread")):
+            reason = f"a loader worker was killed: if memory is short, lower --num_workers ({text})"
+        else:
+            raise
+        raise OSError(reason) from None
+
+
+def _worker_options(num_workers: int, timeout: float = 0) -> dict[str, Any]:
     """DataLoader arguments: workers, and a generator that spares the global one."""
     options: dict[str, Any] = {"num_workers": num_workers, "generator": torch.Generator()}
     if num_workers:
+        options["timeout"] = timeout
         # Plain forks copy locks held by the threads of NCCL, gloo or a logger, and may then hang.
         can_fork = "forkserver" in multiprocessing.get_all_start_methods()
         context = multiprocessing.get_context("forkserver" if can_fork else "spawn")
         if can_fork:  # import once for all workers
             context.set_forkserver_preload(["torchvision.transforms"])
+            with sigterm_ignored():  # also by the workers, see `_start_worker`
+                forkserver.ensure_running()
         options["multiprocessing_context"] = context
-        options["worker_init_fn"] = end_with_parent
+        options["worker_init_fn"] = _start_worker
     return options
+
+
+def _start_worker(number: int) -> None:
+    end_with_parent(number)
+    # SIGTERM may be sent to all processes of a run: the main one decides, and needs its batches.
+    obey_only_the_parent()
 
 
 def _check_datasets(datasets: Sequence[TextDataset], batch_size: int) -> None:

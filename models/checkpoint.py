@@ -22,6 +22,8 @@ from utils.weights import CheckpointError, read_file, state_dict_of
 
 logger = logging.getLogger(__name__)
 
+# Files of a training run.
+LAST, KEPT, BEST = "checkpoint_last.pth", "checkpoint_{:04d}.pth", "checkpoint_best_{}.pth"
 DERIVED = ("relative_coords_table", "relative_position_index", "attn_mask")
 TIMM = "timm:"
 MAX_DISTANCE = 16.0  # in a table of log-spaced distances
@@ -33,6 +35,7 @@ TRAINING = {
     "optimizer": dict,
     "scaler": dict,
     "epoch": int,
+    "progress": dict,
     "loader": dict,
     "rng": list,
     "best": dict,
@@ -135,6 +138,33 @@ def load_checkpoint(path: str | Path) -> Checkpoint:
     return checkpoint
 
 
+def newest_checkpoint(folder: Path) -> Checkpoint | None:
+    """The newest whole training state in a folder, None for a folder without checkpoints.
+
+    Raises CheckpointError if there are checkpoints, but none to go on from.
+    """
+    found = [(path.stat().st_mtime_ns, path.name == LAST, path) for path in saved_in(folder)]
+    for *_, path in sorted(found, reverse=True):
+        try:
+            checkpoint = load_checkpoint(path)
+        except CheckpointError as error:
+            logger.warning("passed over: %s", error)
+            continue
+        if "optimizer" in checkpoint.training:
+            return checkpoint
+    if found:
+        raise CheckpointError(
+            f"{folder}: none of its checkpoints holds a whole training state; --overwrite true "
+            "starts again"
+        )
+    return None
+
+
+def saved_in(folder: Path) -> list[Path]:
+    """The checkpoints in a folder, by name."""
+    return sorted(folder.glob("checkpoint_*.pth"))
+
+
 def _check_entries(checkpoint: Checkpoint) -> None:
     """Raise CheckpointError for entries that no training run writes; make `tasks` a tuple."""
     path = checkpoint.path
@@ -149,8 +179,9 @@ def _check_entries(checkpoint: Checkpoint) -> None:
             kind = type(value).__name__
             raise CheckpointError(f"{path}: {name} is a {kind}, expected a {expected.__name__}")
     epoch = checkpoint.training.get("epoch", 0)
-    if not 0 <= epoch < MAX_EPOCH:
-        raise CheckpointError(f"{path}: epoch is {quote(epoch)}, expected 0 or more")
+    lowest = -1 if "progress" in checkpoint.training else 0  # saved within the first epoch
+    if not lowest <= epoch < MAX_EPOCH:
+        raise CheckpointError(f"{path}: epoch is {quote(epoch)}, expected {lowest} or more")
     tasks = checkpoint.tasks
     if not isinstance(tasks, list | tuple) or not all(isinstance(task, str) for task in tasks):
         raise CheckpointError(f"{path}: tasks is {quote(tasks)}, expected a list of names")

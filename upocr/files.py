@@ -4,7 +4,7 @@ import contextlib
 import hashlib
 import json
 import os
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -35,6 +35,19 @@ def atomic_path(path: Path) -> Iterator[Path]:
 def temporary_path(path: Path, process: int) -> Path:
     """Where a process writes what becomes `path`; left behind if it is killed."""
     return path.with_name(f".{path.name}.{process}.tmp")
+
+
+def remove_temporaries(folder: Path, names: Sequence[str]) -> None:
+    """Delete what killed processes have left of `atomic_path` anywhere in a folder.
+
+    Only for a folder that no other process writes to.
+
+    names: patterns of the files that were written, such as `*.png`.
+    """
+    for name in names:
+        for path in folder.rglob(f".{name}.*.tmp"):
+            if path.suffixes[-2][1:].isdecimal():  # the number of the process
+                path.unlink(missing_ok=True)
 
 
 def write_json(path: Path, content: dict | list) -> None:

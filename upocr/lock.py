@@ -6,6 +6,7 @@ import os
 import shlex
 import socket
 import sys
+import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -13,12 +14,15 @@ from typing import Any
 from upocr.quote import quote
 
 fcntl: Any = importlib.import_module("fcntl") if os.name == "posix" else None
+INTERVAL = 0.1  # seconds between two attempts
 LOCK = ".lock"  # file in a folder of results that names the run
 
 
 @contextlib.contextmanager
-def locked(folder: Path) -> Iterator[None]:
+def locked(folder: Path, patience: float = 0) -> Iterator[None]:
     """Hold a folder of results, which is created if necessary.
+
+    patience: seconds to wait for a run that is about to end.
 
     The kernel releases the lock of a process that ends, in whatever way. File systems that know no
     locks, and Windows, go without. Raises ValueError that names the run that holds the folder.
@@ -30,7 +34,7 @@ def locked(folder: Path) -> Iterator[None]:
         yield
         return
     path = folder / LOCK
-    descriptor = _acquire(path)
+    descriptor = _acquire(path, time.monotonic() + patience)
     try:
         os.ftruncate(descriptor, 0)
         os.pwrite(descriptor, describe_process().encode(errors="replace"), 0)
@@ -40,11 +44,15 @@ def locked(folder: Path) -> Iterator[None]:
         os.close(descriptor)
 
 
-def _acquire(path: Path) -> int:
+def _acquire(path: Path, deadline: float) -> int:
     """File descriptor of the locked file."""
     while True:
         descriptor = os.open(path, os.O_RDWR | os.O_CREAT, 0o666)
         if not lock(descriptor):
+            if time.monotonic() < deadline:
+                os.close(descriptor)
+                time.sleep(INTERVAL)
+                continue
             holder = os.pread(descriptor, 1000, 0).decode(errors="replace")
             os.close(descriptor)
             raise ValueError(

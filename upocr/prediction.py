@@ -73,7 +73,7 @@ def add_arguments(parser: argparse.ArgumentParser, task: str | None = None) -> N
     add("--dilation", type=int, default=DILATION, help=reach)
     add("--threshold", type=float, help="of text pixels, 0-1; by default that of the task")
     add("--cutout", **BOOL, default=False, help="also write text on a transparent background")
-    add("--min_area", type=int, default=MIN_AREA, help="pixels of the smallest tampering region")
+    add("--min_area", type=int, default=MIN_AREA, help="pixels of the smallest region or word")
     add_model_arguments(parser)
 
 

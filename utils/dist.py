@@ -3,6 +3,8 @@
 import datetime
 import inspect
 import os
+import time
+import uuid
 import warnings
 from contextlib import AbstractContextManager
 from typing import Any
@@ -10,11 +12,22 @@ from typing import Any
 import torch
 import torch.distributed as dist
 from torch import Tensor, nn
+from torch.distributed.distributed_c10d import PrefixStore, Store
+from torch.distributed.rendezvous import rendezvous
 
 from utils.memory import peak_memory
 from utils.processes import end_with_launcher
 
 AMP_DTYPES = {"float16": torch.float16, "bfloat16": torch.bfloat16}
+POLL = 0.05  # seconds between two looks into the store of the process group
+NCCL_MARGIN = 60  # seconds that NCCL, whose time-out ends in an abort, waits longer than gloo
+
+
+# What gloo says of a peer that has ended, and of one that is silent.
+LOST = ("Connection closed by peer", "Connection reset by peer", "Broken pipe")
+SILENT = ("Timed out", "timed out")
+# Of CPU tensors, where the process group itself is of NCCL.
+_control: Any = None
 
 
 def is_distributed() -> bool:
@@ -70,16 +83,67 @@ def _is_available(kind: str) -> bool:
     return kind == "cpu" or torch.backends.mps.is_available()
 
 
-def init_process_group(device: torch.device) -> None:
-    """Join the process group announced by torchrun, if any."""
+def init_process_group(device: torch.device, timeout: float) -> None:
+    """Join the process group announced by torchrun, if any.
+
+    timeout: seconds after which waiting for another process fails, see `peer_failure`.
+    """
     if "RANK" not in os.environ or "WORLD_SIZE" not in os.environ:
         return
-    if "TORCHELASTIC_RUN_ID" in os.environ:  # torchrun; a shell that starts ranks may end before
+    if has_launcher():  # a shell that starts ranks may end before
         end_with_launcher()
     if device.type == "cuda":
         torch.cuda.set_device(device)
-    backend = "nccl" if device.type == "cuda" else "gloo"
-    dist.init_process_group(backend, timeout=datetime.timedelta(minutes=30))
+    seconds = datetime.timedelta(seconds=timeout)
+    store, number, size = next(iter(rendezvous("env://", timeout=seconds)))
+    store = PrefixStore(_agree_on_prefix(store, number, size, timeout), store)
+    if device.type != "cuda":
+        dist.init_process_group("gloo", timeout=seconds, store=store, rank=number, world_size=size)
+        return
+    longer = seconds + datetime.timedelta(seconds=NCCL_MARGIN)
+    dist.init_process_group("nccl", timeout=longer, store=store, rank=number, world_size=size)
+    global _control  # noqa: PLW0603 - as the process group itself
+    _control = dist.new_group(timeout=seconds, backend="gloo")
+
+
+def _agree_on_prefix(store: Store, number: int, size: int, timeout: float) -> str:
+    """A prefix for the keys of this process group, the same in its processes and used by no other.
+
+    After a restart torchrun offers the store of the attempt before: a process that reads an old
+    address there waits forever for a peer that is gone. Its count of restarts is no prefix, as it
+    differs between hosts. Every process therefore leaves a fresh token, and the first one answers
+    each of them until all have acknowledged its own.
+    """
+    token = uuid.uuid4().hex
+    if number:
+        store.set(f"hello/{number}", token)
+        prefix = store.get(f"prefix/{token}").decode()
+        store.set(f"heard/{prefix}/{number}", token)
+        return prefix
+    missing, deadline = set(range(1, size)), time.monotonic() + timeout
+    while missing:
+        missing = {peer for peer in missing if not _answer(store, peer, token)}
+        if missing and time.monotonic() > deadline:
+            raise dist.DistStoreError(f"ranks {sorted(missing)} stayed away")
+        time.sleep(POLL if missing else 0)
+    return token
+
+
+def _answer(store: Store, peer: int, prefix: str) -> bool:
+    """Tell a peer the prefix; returns whether it has heard."""
+    if store.check([f"hello/{peer}"]):
+        store.set(f"prefix/{store.get(f'hello/{peer}').decode()}", prefix)
+    return store.check([f"heard/{prefix}/{peer}"])
+
+
+def restarts() -> int:
+    """How often torchrun has restarted the processes of this host."""
+    return int(os.environ.get("TORCHELASTIC_RESTART_COUNT", "0"))
+
+
+def has_launcher() -> bool:
+    """Whether torchrun started this process."""
+    return "TORCHELASTIC_RUN_ID" in os.environ
 
 
 def destroy_process_group() -> None:
@@ -88,10 +152,14 @@ def destroy_process_group() -> None:
         dist.destroy_process_group()
 
 
-def is_peer_failure(error: RuntimeError) -> bool:
-    """Whether a collective call failed because another process ended."""
-    phrases = ("Connection closed by peer", "Connection reset by peer", "Broken pipe")
-    return isinstance(error, dist.DistError) or any(phrase in str(error) for phrase in phrases)
+def peer_failure(error: RuntimeError) -> str | None:
+    """What a failed collective call says of another process; None if it is a failure of our own."""
+    text = str(error)
+    if isinstance(error, dist.DistStoreError) or any(phrase in text for phrase in SILENT):
+        return "another process does not answer, see --timeout: it hangs, or its host is gone"
+    if isinstance(error, dist.DistError) or any(phrase in text for phrase in LOST):
+        return "lost another process, see its message"
+    return None
 
 
 def pins_memory(device: torch.device) -> bool:
@@ -111,6 +179,15 @@ def all_reduce_sum(tensor: Tensor) -> Tensor:
     if is_distributed():
         dist.all_reduce(total)
     return total
+
+
+def any_process(flag: bool) -> bool:
+    """Whether `flag` is true in any process, on every process; waits for no device."""
+    if not is_distributed():
+        return flag
+    raised = torch.tensor(float(flag))
+    dist.all_reduce(raised, dist.ReduceOp.MAX, group=_control)
+    return bool(raised)
 
 
 def all_gather_objects(item: Any) -> list:

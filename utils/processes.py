@@ -1,10 +1,12 @@
 """Processes that end with the one that started them, however that ended."""
 
+import contextlib
 import multiprocessing
 import os
+import signal
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 
 INTERVAL = 0.5  # seconds between two looks at the launcher
 EXIT_CODE = 1
@@ -19,6 +21,36 @@ def end_with_parent(worker: int = 0) -> None:
     parent = multiprocessing.parent_process()  # the main process, also below a fork server
     if parent is not None:
         _watch(parent.join)
+
+
+@contextlib.contextmanager
+def sigterm_ignored() -> Iterator[None]:
+    """Processes started within ignore SIGTERM; no effect outside the main thread."""
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+    before = signal.signal(signal.SIGTERM, signal.SIG_IGN)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGTERM, before)
+
+
+def obey_only_the_parent() -> None:
+    """Ignore SIGTERM in this process of `multiprocessing`, unless the main process sends it.
+
+    No effect where the system does not tell who sends a signal.
+    """
+    parent = multiprocessing.parent_process()
+    if parent is None or not hasattr(signal, "sigwaitinfo"):
+        return
+    signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGTERM})  # also in threads started later
+
+    def wait() -> None:
+        while signal.sigwaitinfo({signal.SIGTERM}).si_pid != parent.pid:
+            pass
+
+    _watch(wait)
 
 
 def end_with_launcher() -> None:

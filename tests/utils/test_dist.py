@@ -80,13 +80,16 @@ def test_generator_state_round_trip():
 @pytest.mark.parametrize(
     ("error", "expected"),
     [
-        (RuntimeError("[pair.cc:534] Connection closed by peer [127.0.0.1]:1"), True),
-        (torch.distributed.DistBackendError("NCCL error"), True),
-        (RuntimeError("shapes do not match"), False),
+        (RuntimeError("[pair.cc:534] Connection closed by peer [127.0.0.1]:1"), "lost another"),
+        (torch.distributed.DistBackendError("NCCL error"), "lost another"),
+        (RuntimeError("Timed out waiting 1000ms for recv operation"), "does not answer"),
+        (torch.distributed.DistStoreError("wait timeout after 1000ms"), "does not answer"),
+        (RuntimeError("shapes do not match"), None),
     ],
 )
 def test_failures_of_other_processes_are_told_from_bugs(error, expected):
-    assert dist.is_peer_failure(error) is expected
+    found = dist.peer_failure(error)
+    assert found is None if expected is None else expected in (found or "")
 
 
 @pytest.mark.slow
