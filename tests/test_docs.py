@@ -32,7 +32,9 @@ PROGRAMS |= {
     for path in sorted((ROOT / room).glob("*.py"))
     if "def build_parser" in path.read_text(encoding="utf-8")
 }
-OF_OTHERS = {"--shm-size", "--nproc_per_node", "--durations"}  # docker, torchrun, pytest
+OF_OTHERS = {"--shm-size", "--ntasks", "--durations"}  # docker, Slurm, pytest
+OF_OTHERS |= {"--nproc_per_node", "--nnodes", "--node_rank", "--master_addr", "--master_port"}
+OF_OTHERS |= {"--max_restarts"}  # of torchrun, too
 # Named as options that the official implementation has, or that earlier versions of ours had.
 GONE = {"--encoder", "--decoder", "--intermediate_output", "--world_size", "--dist_url"}
 GONE |= {"--local_rank", "--init_method", "--decoys", "--honest", "--developed"}
