@@ -169,6 +169,12 @@ def test_overwrite_false_makes_again_what_another_region_made(weights, folder, t
     assert is_done_again(weights, out, image, "--region", mask)
 
 
+def test_records_have_the_order_of_the_inputs_whenever_they_were_done(weights, folder, tmp_path):
+    call(weights, tmp_path / "out", folder / "b.jpg")
+    _, records = call(weights, tmp_path / "out", folder, "--overwrite", "false")
+    assert [Path(record["input"]).name for record in records] == ["a.png", "b.jpg"]
+
+
 def test_names_that_are_not_utf_8(weights, folder, tmp_path):
     """A file of such a name, and lines of standard input that are no names at all."""
     name = os.fsencode(folder) + b"/na\xefve.png"
