@@ -30,7 +30,7 @@ def main() -> None:
         device = dist.select_device(options.run.device)
         try:
             dist.init_process_group(device, options.run.timeout)
-            check_agreement(checkpoint)
+            check_agreement(options, checkpoint)
             setup_logging()
             for line in changes(options, earlier):
                 logger.info(line)

@@ -35,13 +35,13 @@ def find_checkpoint(given: Mapping[str, Any]) -> tuple[dict[str, Any], Checkpoin
     return {**given, **changed}, checkpoint
 
 
-def check_agreement(checkpoint: Checkpoint | None) -> None:
-    """Raise ValueError if the processes do not go on from one state."""
-    mine: tuple[Any, ...] = ()
+def check_agreement(options: Options, checkpoint: Checkpoint | None) -> None:
+    """Raise ValueError if the processes do not go on from one state, such as on a new host."""
+    mine: tuple[Any, ...] = (options.run.overwrite,)
     if checkpoint is not None:
         state = checkpoint.training
-        mine = checkpoint.path.name, state.get("epoch"), state.get("progress", {}).get("step")
-    if len(set(dist.all_gather_objects((dist.restarts() > 0, *mine)))) > 1:
+        mine += checkpoint.path.name, state.get("epoch"), state.get("progress", {}).get("step")
+    if len(set(dist.all_gather_objects(mine))) > 1:
         raise ValueError(
             "the processes go on from different states: all hosts need the same --output_dir, on "
             "a file system that they share, and --resume auto"

@@ -40,7 +40,12 @@ from models.checkpoint import (
     saved_in,
 )
 from models.criterion import needs_vgg16
-from models.fast import checkpoint_blocks, for_inference, for_training
+from models.fast import (
+    checkpoint_blocks,
+    features_channels_last,
+    for_inference,
+    for_training,
+)
 from models.vgg import VGG16Features
 from options import Options
 from resuming import note_saved
@@ -94,9 +99,10 @@ class Trainer:
         torch.manual_seed(run.seed)  # the same weights in every process
         self.model = build_model(options, tasks, resume).to(device)
         vgg16 = load_vgg16(options, tasks, resume)
-        self.criterion = build_criterion(
+        criterion = build_criterion(
             tasks, vgg16, optimisation.task_weights, optimisation.image_losses
-        ).to(device)
+        )
+        self.criterion = features_channels_last(criterion.to(device))
         self.amp_dtype = mixed_precision(options, device)
         self.optimizer = build_optimizer(
             self.model, optimisation.lr, optimisation.lr_encoder_ratio, optimisation.weight_decay
@@ -175,6 +181,8 @@ class Trainer:
             self.scaler.load_state_dict(state["scaler"])
         self.start_epoch = state.get("epoch", -1) + 1
         self._progress = state.get("progress", {})
+        if self._progress:  # refused now rather than after the start
+            self._step_log(self.start_epoch)
         optimisation = self.options.optimisation
         steps = self.start_epoch * optimisation.iter_per_epoch
         position = steps * optimisation.batch_size * dist.world_size()
@@ -257,7 +265,7 @@ class Trainer:
         command = "python predict.py IMAGE --task all --weights %s --output_dir out"
         logger.info("own images:   " + command, last)
 
-    def _train_epoch(self, batches: Any, epoch: int) -> dict[str, float]:
+    def _step_log(self, epoch: int) -> StepLog:
         optimisation = self.options.optimisation
         log = StepLog(
             epoch,
@@ -270,9 +278,12 @@ class Trainer:
             report=self._track,
             pauses=lambda step: self._pauses(epoch, step),
         )
-        if self._progress:
+        if self._progress and epoch == self.start_epoch:
             log.load_state_dict(self._progress)
-            self._progress = {}
+        return log
+
+    def _train_epoch(self, batches: Any, epoch: int) -> dict[str, float]:
+        log = self._step_log(epoch)
         try:
             while not log.is_complete():
                 train_one_epoch(
@@ -284,7 +295,7 @@ class Trainer:
                     log,
                     device=self.device,
                     amp_dtype=self.amp_dtype,
-                    clip_max_norm=optimisation.clip_max_norm,
+                    clip_max_norm=self.options.optimisation.clip_max_norm,
                 )
                 self._pause(log)
         except DivergenceError as error:

@@ -1,8 +1,9 @@
 """Loaders: endless joint batches of all tasks for training, every image once for evaluation."""
 
-import contextlib
 import functools
+import math
 import multiprocessing
+import time
 from collections.abc import Iterator, Sequence
 from multiprocessing import forkserver
 from typing import Any
@@ -18,6 +19,7 @@ from utils.batch import Batch
 from utils.processes import end_with_parent, obey_only_the_parent, sigterm_ignored
 from utils.quote import quote
 
+LOOK = 2  # seconds between two looks at the workers
 FULL = (
     "shared memory (/dev/shm) is full: lower --num_workers or the batch size, or enlarge it, in "
     "containers with docker run --shm-size=8g"
@@ -76,8 +78,7 @@ class MultiTaskLoader:
     def __next__(self) -> Batch:
         if self._batches is None:
             self._batches = iter(self._data_loader())
-        with _one_line():
-            batch = next(self._batches)
+        batch = _take(self._batches, self.timeout)
         if isinstance(batch, Exception):
             self._batches = None
             raise batch
@@ -141,8 +142,7 @@ def evaluation_loader(
     )
     batches = iter(loader)
     for _ in range(len(loader)):
-        with _one_line():
-            samples = next(batches)
+        samples = _take(batches, timeout)
         if isinstance(samples, Exception):
             raise samples
         yield {"images": torch.stack([sample["image"] for sample in samples]), "samples": samples}
@@ -229,29 +229,42 @@ def _shared(tensors: list[Tensor]) -> Exception | None:
     return None
 
 
-@contextlib.contextmanager
-def _one_line() -> Iterator[None]:
-    """Say in one line why loader workers stay silent or are gone."""
-    try:
-        yield
-    except RuntimeError as error:
-        text = str(error)
-        if text.startswith("DataLoader timed out"):
-            reason = "a loader worker hangs, see --timeout: do the images lie on a slow disk?"
-        elif "Bus error" in text:
-            reason = FULL
-        elif text.startswith(("DataLoader worker", "Pin memory thread")):
-            reason = f"a loader worker was killed: if memory is short, lower --num_workers ({text})"
-        else:
-            raise
-        raise OSError(reason) from None
+def _take(batches: Iterator[Any], timeout: float) -> Any:
+    """The next batch; raises OSError, in one line, if the workers are silent or gone.
+
+    timeout: seconds, 0 to wait forever.
+    """
+    deadline = time.monotonic() + (timeout or math.inf)
+    while True:
+        try:
+            return next(batches)
+        except RuntimeError as error:
+            text = str(error)
+            if text.startswith("DataLoader timed out") and time.monotonic() < deadline:
+                continue
+            reason = _reason(text)
+            if reason is None:
+                raise
+        raise OSError(reason)
+
+
+def _reason(text: str) -> str | None:
+    """What an error of a DataLoader says of its workers, None for other errors."""
+    if text.startswith("DataLoader timed out"):
+        return "a loader worker hangs, see --timeout: do the images lie on a slow disk?"
+    if "Bus error" in text:
+        return FULL
+    if text.startswith(("DataLoader worker", "Pin memory thread")):
+        return f"a loader worker was killed: if memory is short, lower --num_workers ({text})"
+    return None
 
 
 def _worker_options(num_workers: int, timeout: float = 0) -> dict[str, Any]:
     """DataLoader arguments: workers, and a generator that spares the global one."""
     options: dict[str, Any] = {"num_workers": num_workers, "generator": torch.Generator()}
     if num_workers:
-        options["timeout"] = timeout
+        # A time-out of its own would keep the DataLoader from looking after its workers meanwhile.
+        options["timeout"] = min(timeout, LOOK)
         # Plain forks copy locks held by the threads of NCCL, gloo or a logger, and may then hang.
         can_fork = "forkserver" in multiprocessing.get_all_start_methods()
         context = multiprocessing.get_context("forkserver" if can_fork else "spawn")

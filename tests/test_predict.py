@@ -15,6 +15,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from hostile import documents
 from own_images import SMALL, write_small_weights
 from PIL import Image
 
@@ -24,6 +25,7 @@ from models.checkpoint import save_atomically
 from tasks import OFFICIAL_TASKS
 from upocr import UPOCR
 from upocr.lock import is_held
+from upocr.picture import read_pages
 
 ROOT = Path(__file__).resolve().parent.parent
 
@@ -329,6 +331,86 @@ def test_pages_and_same_format(weights, tmp_path):
     with Image.open(tmp_path / "out" / "scan.removed.tif") as both:
         assert both.n_frames == 2
         assert both.mode == "L"
+
+
+def test_files_of_one_name_do_not_overwrite_each_other(weights, folder, tmp_path):
+    Image.new("RGB", (33, 21)).save(folder / "a.jpg")
+    code, records = call(weights, tmp_path / "out", folder)
+    assert code == 0
+    sizes = {path.name: Image.open(path).size for path in (tmp_path / "out").glob("*.removed.png")}
+    assert sizes == {
+        "a.png.removed.png": (70, 40),
+        "a.jpg.removed.png": (33, 21),
+        "b.removed.png": (70, 40),
+    }
+    for record in records:
+        (page,) = record["pages"]
+        assert sizes[page["files"][0]] == (page["width"], page["height"])
+
+
+def test_files_of_other_kinds_are_named(weights, folder, tmp_path, capsys):
+    for name in ("notes.txt", "drawing.svg"):
+        (folder / name).touch()
+    code, records = call(weights, tmp_path / "out", folder)
+    assert code == 0
+    assert len(records) == 2
+    last = capsys.readouterr().out.splitlines()[-1]
+    expected = f"{folder}/drawing.svg; {folder}/notes.txt"
+    assert last == f"2 files are of no readable kind and left out: {expected}"
+
+
+def test_too_much_work_is_refused_and_much_is_announced(
+    weights, folder, tmp_path, capsys, monkeypatch
+):
+    Image.new("RGB", (300, 300)).save(folder / "large.png")
+    out = tmp_path / "out"
+    code, records = call(weights, out, folder, "--max_windows", "20")
+    assert code == 1
+    failed = [record["error"] for record in records if "error" in record]
+    (message,) = failed
+    assert re.search(r"large\.png: needs \d+ windows .*limit is 20, see --max_windows", message)
+    windows = int(message.split("needs ")[1].split()[0])
+    assert not list(out.glob("large*"))
+    capsys.readouterr()
+    monkeypatch.setattr("upocr.workload.MANY", windows)
+    call(weights, out, folder, "--max_windows", str(windows))
+    said = [line for line in capsys.readouterr().err.splitlines() if " windows, about " in line]
+    assert len(said) == 1
+    assert said[0].endswith(f"large.png: {windows} windows, about a minute")
+
+
+@pytest.mark.parametrize("format", ["png", "jpg", "same"])
+def test_a_pdf_becomes_a_pdf(weights, tmp_path, format):
+    pytest.importorskip("pypdfium2", reason='needs the extra "pdf"')
+    sizes = [(72, 36), (50, 100)]
+    bar = "<< /Length 17 >>\nstream\n1 0 0 rg 5 5 9 9 re f\nendstream"
+    pages = [f"{documents.box(*size)} /Contents 5 0 R" for size in sizes]
+    documents.pdf(tmp_path / "paper.pdf", pages, [bar])
+    out = tmp_path / "out"
+    options = ["--format", format, "--dpi", "144", "--threshold", "1", "--decision", "pixel"]
+    code, (record,) = call(weights, out, tmp_path / "paper.pdf", *options)
+    assert code == 0
+    files = [file for page in record["pages"] for file in page["files"]]
+    assert sorted(files) == sorted(path.name for path in out.glob("paper.*"))
+    assert sorted(files) == [
+        "paper.page1.removed_overlay.png",
+        "paper.page2.removed_overlay.png",
+        "paper.removed.pdf",
+    ]
+    before, after = (
+        list(read_pages(path, dpi=144)) for path in (tmp_path / "paper.pdf", out / files[1])
+    )
+    assert [page.points for page in after] == sizes
+    for old, new in zip(before, after, strict=True):  # at a threshold of 1 nothing is text
+        difference = np.abs(old.values.astype(int) - new.values).max()
+        assert difference == 0 if format != "jpg" else difference < 30
+    written = (out / "paper.removed.pdf").stat().st_ino
+    call(weights, out, tmp_path / "paper.pdf", *options, "--overwrite", "false")
+    assert (out / "paper.removed.pdf").stat().st_ino == written
+    code, (record,) = call(weights, out, tmp_path / "paper.pdf", "--task", "text_segmentation")
+    assert code == 0
+    assert (out / "paper.page2.mask.png").is_file()
+    assert (out / "paper.page2.words.json").is_file()
 
 
 def test_animation_is_said_in_the_results(weights, tmp_path):

@@ -83,7 +83,8 @@ def task_files(page: dict[str, Any]) -> dict[str, str]:
     for task, overlay in zip(tasks, overlays, strict=False):
         output = overlay.partition(OVERLAY)[0] + "."
         is_picture = task in TASKS and not TASKS[task].classes
-        shown = next(e for e in endings if e.startswith(output)) if is_picture else overlay
+        pictures = [e for e in endings if e.startswith(output)]  # none of a page of a PDF
+        shown = pictures[0] if is_picture and pictures else overlay
         files[task] = endings[shown]
     return files
 

@@ -12,17 +12,19 @@ from typing import Any, TypeVar
 
 from tqdm import tqdm
 
+from upocr.documents import Document
 from upocr.files import resolved
 from upocr.inputs import Input
 from upocr.journal import Journal
 from upocr.ledger import begin, finish
-from upocr.picture import Picture, read_pages, write_pictures
+from upocr.picture import Picture
 from upocr.plan import Plan
 from upocr.predictor import UPOCR
 from upocr.quote import printable
 from upocr.records import Record, Records, content_key, record_files
-from upocr.results import Result, TextRemoval
+from upocr.results import Result
 from upocr.tasks import TEXT_REMOVAL
+from upocr.workload import Workload
 
 LARGE = 2**24  # pixels of a picture whose results leave memory before the next one is worked on
 
@@ -37,15 +39,15 @@ class Doing:
         number: in the plan.
         found: the file.
         record: grows page by page; holds the reason in `error` if the file failed.
+        document: of all pages, where they become one file.
         seconds: of work so far.
-        removed: pages of one TIFF.
     """
 
     number: int
     found: Input
     record: Record
+    document: Document
     seconds: float = 0
-    removed: list[Picture] = field(default_factory=list)
 
     @property
     def has_failed(self) -> bool:
@@ -84,6 +86,7 @@ class Job:
         run_options: further arguments of `UPOCR.run`.
         save_options: arguments of `Result.save`.
         folder: of results.
+        workload: reads the files.
         settings: recorded; a file of an earlier run is finished only if its settings are the same.
         overwrite: whether finished files are done again.
         has_bars: whether large pictures show their progress.
@@ -94,6 +97,7 @@ class Job:
     run_options: dict[str, Any]
     save_options: dict[str, Any]
     folder: Path
+    workload: Workload
     settings: dict[str, Any]
     overwrite: bool = True
     has_bars: bool = True
@@ -119,6 +123,7 @@ class Job:
             writer = Behind(thread)
             steps = ahead(reader, self._steps(self._unfinished(plan, records, claim)))
             for doing, pages in groupby(steps, key=lambda step: step.doing):
+                self.workload.announce(doing.found)
                 for page in pages:
                     self._page(page, journal, writer)
                 writer.call(self._finish, doing, journal)
@@ -147,7 +152,9 @@ class Job:
 
     def _begin(self, number: int, found: Input) -> Doing:
         record: Record = {"input": str(found.path), "tasks": list(self.tasks)}
-        return Doing(number, found, record | {"options": self.settings, "pages": []})
+        record |= {"options": self.settings, "pages": []}
+        document = Document(self.folder / found.folder, found.name, self.save_options["format"])
+        return Doing(number, found, record, document)
 
     def _steps(self, files: Iterable[Doing]) -> Iterator[Step]:
         """Read files, page by page."""
@@ -157,7 +164,7 @@ class Job:
                 if doing.found.problem:
                     raise ValueError(doing.found.problem)
                 doing.record |= content_key(doing.found.path)
-                for picture in read_pages(doing.found.path, self.model.max_pixels):
+                for picture in self.workload.pages(doing.found):
                     yield Step(doing, picture, time.perf_counter() - start)
                     if doing.has_failed:
                         break
@@ -205,35 +212,46 @@ class Job:
             return
         start = time.perf_counter()
         names = [name for each in results.values() for name in each.files(**self.save_options)]
+        is_removed = TEXT_REMOVAL.name in results
+        together = doing.document.names(picture) if is_removed else []
         height, width = picture.size
         page: Record = {"page": picture.name, "width": width, "height": height}
         page |= {"notes": list(picture.notes)} if picture.notes else {}
         try:
-            page["files"] = self._claim(names, doing, journal)
+            page["files"] = self._claim([*names, *together], doing, journal)[: len(names)]
             for task, result in results.items():
                 result.save(self.folder / doing.found.folder, **self.save_options)
                 page[task] = result.summary()
+            if is_removed:
+                doing.document.add(picture)
         except (ValueError, OSError) as error:
             return doing.fail(error)
         seconds += time.perf_counter() - start
         doing.seconds += seconds
         doing.record["pages"].append(page | {"seconds": round(seconds, 3)})
-        removal = results.get(TEXT_REMOVAL.name)
-        if isinstance(removal, TextRemoval) and self.save_options["format"] == "same":
-            doing.removed.append(removal.picture)
 
     def _finish(self, doing: Doing, journal: Journal) -> None:
         """Write what belongs to all pages, and put the file on record."""
         start = time.perf_counter()
-        if len(doing.removed) > 1 and not doing.has_failed:  # of a TIFF
+        if not doing.has_failed:
             try:
-                names = self._claim([f"{doing.found.path.stem}.removed.tif"], doing, journal)
-                write_pictures(doing.removed, self.folder / names[0])
-                doing.record["pages"][0]["files"] += names
+                self._document(doing)
             except (ValueError, OSError) as error:
                 doing.fail(error)
         seconds = doing.seconds + time.perf_counter() - start
         journal.append(finish(doing.number, doing.record | {"seconds": round(seconds, 3)}))
+
+    def _document(self, doing: Doing) -> None:
+        """Put all pages without their text into one file, where they become one."""
+        written, gone = (
+            [str(doing.found.folder / name) for name in names]
+            for names in doing.document.write(self.model.max_pixels)
+        )
+        pages = doing.record["pages"]
+        for page in pages:
+            page["files"] = [name for name in page["files"] if name not in gone]
+        if written:
+            pages[0]["files"] += written
 
     def _claim(self, names: list[str], doing: Doing, journal: Journal) -> list[str]:
         """Names of results, relative to the folder of all results, which now belong to a file.

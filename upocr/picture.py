@@ -4,9 +4,9 @@ import contextlib
 import math
 import struct
 import zlib
-from collections.abc import Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field, replace
-from functools import cache
+from functools import cache, partial
 from io import BytesIO
 from pathlib import Path
 from typing import Any, BinaryIO
@@ -18,12 +18,13 @@ from PIL import Image, ImageCms, TiffImagePlugin, UnidentifiedImageError
 
 from upocr.files import atomic_path
 from upocr.opening import PictureError, check_tiff, inflates_within, open_image
+from upocr.pdf import DPI, HEAD, PdfPages, is_pdf, open_pdf
 from upocr.tiling import row_bands
 
-HEIF = (".heic", ".heif")  # read by an extra
+HEIF = (".heic", ".heif", ".hif")  # read by an extra
 SUFFIXES = (
-    *(".jpg", ".jpeg", ".png", ".webp", ".tif", ".tiff", ".bmp", ".gif", ".ppm", ".pgm"),
-    *(".avif", *HEIF),
+    *(".jpg", ".jpeg", ".jpe", ".jfif", ".png", ".apng", ".webp", ".tif", ".tiff", ".bmp", ".gif"),
+    *(".pnm", ".ppm", ".pgm", ".pbm", ".avif", *HEIF, ".pdf"),
 )
 SAME = {"JPEG": "jpg", "MPO": "jpg", "PNG": "png", "WEBP": "webp", "TIFF": "tif"}
 MAX_PIXELS = 200_000_000
@@ -99,6 +100,8 @@ class Picture:
         icc_profile: of `values`.
         format: of the file by its name in Pillow; "" for a picture from memory.
         notes: what could not be kept, one line each.
+        pages: of the file.
+        points: width and height of a page of a PDF, in points.
     """
 
     name: str
@@ -108,6 +111,8 @@ class Picture:
     icc_profile: bytes | None = None
     format: str = ""
     notes: tuple[str, ...] = ()
+    pages: int = 1
+    points: tuple[float, float] | None = None
 
     @property
     def size(self) -> tuple[int, int]:
@@ -183,18 +188,55 @@ def as_picture(
     return Picture("image", np.ascontiguousarray(image))
 
 
-def read_pages(path: str | File, max_pixels: int = MAX_PIXELS) -> Iterator[Picture]:
-    """Read a file: every page of a TIFF, the first frame of an animation, upright.
+@dataclass(frozen=True)
+class Page:
+    """A page that is not decoded yet.
 
-    Raises ValueError with the path for a file that is missing, damaged, not an image, or of more
-    than `max_pixels` pixels.
+    Args:
+        size: height and width in pixels, upright.
+        read: decodes it; raises ValueError with the path.
+    """
+
+    size: tuple[int, int]
+    read: Callable[[], Picture]
+
+
+def read_pages(
+    path: str | File, max_pixels: int = MAX_PIXELS, dpi: int = DPI, name: str = ""
+) -> Iterator[Picture]:
+    """Read a file: every page of a TIFF or PDF, the first frame of an animation, upright.
+
+    `dpi`: pixels per inch of a PDF; `name`: of the pictures, by default the name of the file
+    without its suffix. Raises ValueError with the path for a file that is missing, damaged, not an
+    image, or of more than `max_pixels` pixels.
+    """
+    for page in open_pages(path, max_pixels, dpi, name):
+        yield page.read()
+
+
+def open_pages(
+    path: str | File, max_pixels: int = MAX_PIXELS, dpi: int = DPI, name: str = ""
+) -> Iterator[Page]:
+    """The pages of a file, none of which is decoded unless its `read` is called.
+
+    Arguments and errors as of `read_pages`.
     """
     path = Path(path) if isinstance(path, str) else path
-    if path.suffix.lower() in HEIF:
-        _reads_heif()
+    with _named_errors(path):
+        for page in _pages_of(path, max_pixels, dpi, name or path.stem):
+            yield replace(page, read=partial(_read_named, path, page.read))
+
+
+def _read_named(path: File, read: Callable[[], Picture]) -> Picture:
+    with _named_errors(path):
+        return read()
+
+
+@contextlib.contextmanager
+def _named_errors(path: File) -> Iterator[None]:
+    """Errors of readers as ValueErrors of one line that names the file."""
     try:
-        with _without_pillow_limit(), path.open("rb") as file, open_image(file) as image:
-            yield from _pages(path, image, max_pixels)
+        yield
     except FileNotFoundError:
         raise ValueError(f"{path}: no such file") from None
     except UnidentifiedImageError:
@@ -211,6 +253,49 @@ def read_pages(path: str | File, max_pixels: int = MAX_PIXELS) -> Iterator[Pictu
         text = str(getattr(error, "strerror", None) or error)
         reason = " ".join(text.split()) or type(error).__name__
         raise ValueError(f"{path}: cannot read this image ({reason})") from None
+
+
+def _pages_of(path: File, max_pixels: int, dpi: int, name: str) -> Iterator[Page]:
+    if isinstance(path, Path) and path.exists() and not path.is_file():
+        raise PictureError("not a file")  # a pipe would be waited for
+    with path.open("rb") as file:
+        head = file.read(HEAD)
+    if is_pdf(head):
+        content = path if isinstance(path, Path) else path.content
+        with open_pdf(content, dpi) as pages:
+            yield from _pdf_pages(path, pages, max_pixels, name)
+        return
+    if path.suffix.lower() in HEIF:
+        _reads_heif()
+    with _without_pillow_limit(), path.open("rb") as file, open_image(file) as image:
+        yield from _pages(path, image, max_pixels, name)
+
+
+def _pdf_pages(path: File, pages: PdfPages, max_pixels: int, name: str) -> Iterator[Page]:
+    def read(number: int) -> Picture:
+        values, points = pages.render(number), pages.points(number)
+        called = _page_name(name, number, len(pages))
+        return Picture(called, values, format="PDF", pages=len(pages), points=points)
+
+    for number in range(len(pages)):
+        size = pages.size(number)
+        _check_size(f"{path}: page {number + 1}:", size, max_pixels, "--max_pixels and --dpi")
+        yield Page(size, partial(read, number))
+
+
+def _page_name(name: str, number: int, pages: int) -> str:
+    return name if pages == 1 else f"{name}.page{number + 1}"
+
+
+def _check_size(
+    start: str, size: tuple[int, int], max_pixels: int, options: str = "--max_pixels"
+) -> None:
+    height, width = size
+    if width * height > max_pixels:
+        raise TooManyPixelsError(
+            f"{start} {width} x {height} pixels are more than the limit of {max_pixels}, "
+            f"see {options}"
+        )
 
 
 @cache
@@ -234,32 +319,39 @@ def _without_pillow_limit() -> Iterator[None]:
         Image.MAX_IMAGE_PIXELS = limit
 
 
-def _pages(path: File, image: Image.Image, max_pixels: int) -> Iterator[Picture]:
+def _pages(path: File, image: Image.Image, max_pixels: int, name: str) -> Iterator[Page]:
     frames = getattr(image, "n_frames", 1)
     pages = frames if image.format == "TIFF" else 1
     notes: tuple[str, ...] = ()
-    if frames > pages and image.format != "MPO":  # a camera's JPEG with a preview
+    if image.format == "HEIF" and frames > 1:
+        notes = (f"holds {frames} pictures: the main one is used",)
+    elif frames > pages and image.format != "MPO":  # a camera's JPEG with a preview
         notes = (f"animation of {frames} frames: the first one is used",)
+
+    def read(page: int, size: tuple[int, int]) -> Picture:
+        picture = _read_page(path, image, page, _page_name(name, page, pages))
+        if picture.size != size and picture.size != size[::-1]:  # a page may lie on its side
+            said, found = (" x ".join(map(str, each[::-1])) for each in (size, picture.size))
+            raise PictureError(f"{path}: says {said} pixels and holds {found}")
+        return replace(picture, format=image.format or "", notes=notes, pages=pages)
+
     for page in range(pages):
-        image.seek(page)
+        if pages > 1:
+            image.seek(page)
         check_tiff(image)
-        width, height = image.size
-        if width * height > max_pixels:
-            raise TooManyPixelsError(
-                f"{path}: {width} x {height} pixels are more than the limit of {max_pixels}, "
-                "see --max_pixels"
-            )
-        name = path.stem if pages == 1 else f"{path.stem}.page{page + 1}"
-        is_deep = _depth(path, image) == 16
-        if is_deep and (image.format == "TIFF" or not image.mode.startswith("I;16")):
-            picture = _read_deep(path, image, page, name)
-        else:
-            image.load()
-            picture = _from_pillow(image, name, path)
-        if sorted(picture.size) != sorted((width, height)):  # a page may lie on its side
-            found = " x ".join(map(str, picture.size[::-1]))
-            raise PictureError(f"{path}: says {width} x {height} pixels and holds {found}")
-        yield replace(picture, format=image.format or "", notes=notes)
+        size = image.height, image.width
+        _check_size(f"{path}:", size, max_pixels)
+        turned = TURNS.get(image.getexif().get(ORIENTATION, 1), (False,))[0]
+        yield Page(size[::-1] if turned else size, partial(read, page, size))
+
+
+def _read_page(path: File, image: Image.Image, page: int, name: str) -> Picture:
+    """Decode the page that `image` is at."""
+    is_deep = _depth(path, image) == 16
+    if is_deep and (image.format == "TIFF" or not image.mode.startswith("I;16")):
+        return _read_deep(path, image, page, name)
+    image.load()
+    return _from_pillow(image, name, path)
 
 
 def _depth(path: File, image: Image.Image) -> int:
@@ -369,12 +461,17 @@ def upright(array: np.ndarray, orientation: int) -> np.ndarray:
 
 
 def output_suffix(picture: Picture, kind: str) -> str:
-    """Suffix for png, jpg, webp or same; png instead of formats that are not written."""
+    """Suffix for png, jpg, webp or same; png instead of formats that are not written.
+
+    Of pages of a PDF, which become pages of a PDF, png or jpg.
+    """
+    if picture.format == "PDF":
+        return kind if kind == "jpg" else "png"
     return SAME.get(picture.format, "png") if kind == "same" else kind
 
 
-def write_pictures(pictures: list[Picture], path: Path) -> None:
-    """Write one picture, or the pages of a TIFF, in the format of the suffix.
+def write_pictures(pictures: Iterable[Picture], path: Path) -> None:
+    """Write one picture, or the pages of a TIFF one by one, in the format of the suffix.
 
     The file appears complete or not at all. JPEG replaces alpha by white; PNG and WebP have no
     CMYK; only PNG and TIFF have 16 bits.
@@ -391,13 +488,15 @@ def encode_picture(picture: Picture, suffix: str) -> bytes:
     return file.getvalue()
 
 
-def _write(pictures: list[Picture], file: BinaryIO, suffix: str) -> None:
+def _write(pictures: Iterable[Picture], file: BinaryIO, suffix: str) -> None:
     if suffix == "tif":
         _write_tiff(pictures, file)
-    elif pictures[0].values.dtype == np.uint16 and suffix == "png":
-        file.write(_deep_png(pictures[0]))
+        return
+    (picture,) = pictures
+    if picture.values.dtype == np.uint16 and suffix == "png":
+        file.write(_deep_png(picture))
     else:
-        _write_pillow(to_8_bit(pictures[0]), file, suffix)
+        _write_pillow(to_8_bit(picture), file, suffix)
 
 
 def _write_pillow(picture: Picture, file: BinaryIO, suffix: str) -> None:
@@ -448,7 +547,7 @@ def _deep_png(picture: Picture) -> bytes:
     return content[:header] + chunk + content[header:]
 
 
-def _write_tiff(pictures: list[Picture], opened: BinaryIO) -> None:
+def _write_tiff(pictures: Iterable[Picture], opened: BinaryIO) -> None:
     with tifffile.TiffWriter(opened) as file:
         for picture in pictures:
             values = _with_alpha(picture)

@@ -73,7 +73,7 @@ def _units(inputs: list[Input]) -> Iterator[list[int]]:
     """Inputs whose results may have the same names belong together: a file and `FILE.page1`."""
     units: dict[tuple[Path, str], list[int]] = {}
     for number, each in enumerate(inputs):
-        key = each.folder, PAGE.sub("", each.path.stem)
+        key = each.folder, PAGE.sub("", each.name)
         units.setdefault(key, []).append(number)
     yield from units.values()
 

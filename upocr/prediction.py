@@ -14,11 +14,12 @@ from upocr.cli import BOOL, HelpFormatter, Parser, positive_int
 from upocr.composite import COMPOSITES, DIFFERENCE, DILATION, parse_region
 from upocr.decisions import COMPONENT, DECISIONS
 from upocr.files import checksum
-from upocr.inputs import collect_inputs
+from upocr.inputs import collect_inputs, describe_others
 from upocr.job import Job
 from upocr.launch import Launch
 from upocr.ledger import recover
 from upocr.lock import locked
+from upocr.pdf import DPI
 from upocr.picture import MAX_PIXELS
 from upocr.plan import make_plan
 from upocr.predictor import MODES, UPOCR
@@ -27,11 +28,12 @@ from upocr.records import RESULTS_FILE, Records
 from upocr.results import MIN_AREA
 from upocr.run import follow, lead
 from upocr.tasks import TASKS, load_module
+from upocr.workload import MAX_WINDOWS, Workload
 
 # What results depend on: a file done with other settings is not finished.
 SETTINGS = (
     *("mode", "window", "composite", "threshold", "format", "cutout"),
-    *("min_area", "dtype", "decision", "dilation"),
+    *("min_area", "dtype", "decision", "dilation", "dpi"),
 )
 
 
@@ -52,6 +54,9 @@ def add_arguments(parser: argparse.ArgumentParser, task: str | None = None) -> N
     formats, lossy = ("png", "jpg", "webp", "same"), "jpg changes untouched pixels slightly"
     add("--format", choices=formats, default="png", help=f"of pictures without text; {lossy}")
     add("--max_pixels", type=positive_int, default=MAX_PIXELS, help="larger images are refused")
+    many = "files that need more windows of the network, all pages together, are refused"
+    add("--max_windows", type=positive_int, default=MAX_WINDOWS, help=many)
+    add("--dpi", type=positive_int, default=DPI, help="pixels per inch of the pages of a PDF")
     waiting = "seconds that several processes wait for each other at the start"
     add("--join_timeout", type=positive_int, default=300, help=waiting)
 
@@ -150,6 +155,7 @@ def build_job(args: argparse.Namespace, launch: Launch) -> Job:
         run_options,
         save_options,
         args.output_dir,
+        Workload(model, tasks, run_options, args.max_windows, args.dpi),
         settings,
         args.overwrite,
         has_bars=launch.rank == 0,
@@ -187,9 +193,10 @@ def _report(args: argparse.Namespace, launch: Launch) -> int:
     """Hand out the work, do a share of it, and put everything on record."""
     with locked(args.output_dir):
         records = recover(args.output_dir)
-        inputs = collect_inputs(
+        found = collect_inputs(
             args.images, args.recursive, _lines(), args.output_dir, records.files()
         )
+        inputs = found.inputs
         job = build_job(args, launch)
         plan = make_plan(args.output_dir, inputs, launch.size)
         launch.publish(args.output_dir, plan, job.settings)
@@ -198,6 +205,8 @@ def _report(args: argparse.Namespace, launch: Launch) -> int:
         print(f"error: {printable(error)}", file=sys.stderr)
     done = f"{len(inputs) - len(errors)} of {len(inputs)} images done"
     print(f"{done}, listed in {printable(str(args.output_dir / RESULTS_FILE))}")
+    if found.others:
+        print(printable(describe_others(found.others)))
     return 1 if errors else 0
 
 

@@ -5,8 +5,9 @@ from pathlib import Path
 from typing import Any
 
 from upocr.files import read_json, resolved, write_json
+from upocr.inputs import RESULTS_FILE
 
-RESULTS_FILE = "results.json"
+__all__ = ["RESULTS_FILE", "Record", "Records", "content_key", "read_results", "record_files"]
 
 Record = dict[str, Any]
 

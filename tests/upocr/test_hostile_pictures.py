@@ -1,14 +1,16 @@
 """Pictures that attack their reader are one line, in bounded memory, and start no program."""
 
+import os
 import subprocess
 import tracemalloc
 
 import cv2
 import numpy as np
 import pytest
-from hostile import pictures
+from hostile import documents, pictures
 from PIL import EpsImagePlugin
 
+from upocr import pdf
 from upocr.picture import UnknownKindError, as_picture
 from utils.image import read_rgb
 
@@ -94,3 +96,21 @@ def test_pixels_have_the_size_that_was_checked(tmp_path, monkeypatch):
     monkeypatch.setattr(cv2, "imdecode", lambda content, flags: np.vstack([array, array]))
     with pytest.raises(ValueError, match=r"x\.png: says 64 x 64 pixels and holds 64 x 128"):
         as_picture(tmp_path / "x.png")
+
+
+def test_without_the_extra_one_line_names_it(tmp_path, monkeypatch):
+    monkeypatch.setattr(pdf, "LIBRARY", "no_such_library")
+    path = documents.blank(tmp_path / "x.pdf", 1)
+    with pytest.raises(ValueError, match=r'x\.pdf: PDF needs pip install "upocr\[pdf\]"'):
+        as_picture(path)
+    path.write_text("no PDF")
+    with pytest.raises(UnknownKindError, match="not an image"):
+        as_picture(path)
+
+
+def test_a_pipe_is_not_waited_for(tmp_path):
+    os.mkfifo(tmp_path / "x.png")
+    with pytest.raises(ValueError, match=r"x\.png: not a file"):
+        as_picture(tmp_path / "x.png")
+    with pytest.raises(ValueError, match="not a file"):
+        as_picture(tmp_path)

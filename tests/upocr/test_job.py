@@ -13,9 +13,9 @@ from upocr.inputs import Input
 from upocr.job import Behind, Job
 from upocr.journal import Journal
 from upocr.ledger import Ledger
-from upocr.picture import read_pages
 from upocr.plan import make_plan
 from upocr.records import Records
+from upocr.workload import Workload
 
 PATIENCE = 30  # seconds until something that has not begun never will
 
@@ -30,7 +30,8 @@ def folder(tmp_path) -> Path:
 def do(model, folder: Path, names: str, **options) -> Ledger:
     """Run a job on files and return what it put on record."""
     tasks = ("text_removal",)
-    job = Job(model, tasks, {}, {"format": "png", "cutout": False}, folder / "out", {}, **options)
+    saving, workload = {"format": "png", "cutout": False}, Workload(model, tasks, {})
+    job = Job(model, tasks, {}, saving, folder / "out", workload, {}, **options)
     plan = make_plan(folder / "out", [Input(folder / f"{name}.png") for name in names], 1)
     with Journal(plan.journal(0)) as journal:
         job.run(plan, Records(folder / "out"), journal, lambda unit: True, lambda: None)
@@ -45,12 +46,11 @@ def test_the_next_picture_is_read_and_the_last_one_written_while_the_network_wor
     is_read, is_begun = ({name: threading.Event() for name in "abcd"} for _ in range(2))
     late = []
 
-    def read(path, limit):
-        yield from read_pages(path, limit)
+    pages = Workload.pages
 
-    def reading(path, limit):
-        is_read[path.stem].set()
-        return read(path, limit)
+    def reading(self, found):
+        is_read[found.path.stem].set()
+        return pages(self, found)
 
     class Waiting(type(painter)):
         def run(self, picture, *arguments, **options):
@@ -68,7 +68,7 @@ def test_the_next_picture_is_read_and_the_last_one_written_while_the_network_wor
 
     is_read["d"].set()
     is_begun["d"].set()
-    monkeypatch.setattr(job_module, "read_pages", reading)
+    monkeypatch.setattr(Workload, "pages", reading)
     monkeypatch.setattr(Job, "_write", writing)
     ledger = do(Waiting(painter.backend), folder, "abc")
     assert late == []

@@ -4,6 +4,7 @@ import os
 import signal
 import subprocess
 import sys
+import threading
 
 import pytest
 from small_run import COMMON, EVAL, ROOT, TRAINING
@@ -77,3 +78,9 @@ def test_every_command_that_writes_results_holds_its_folder(
     with pytest.raises(ValueError, match=f"in use by .process {holder.pid} "):
         prediction.main(["nothing.png", "--output_dir", str(out)])
     assert [path.name for path in out.iterdir()] == [LOCK]
+
+
+def test_a_patient_run_takes_the_folder_when_its_holder_ends(tmp_path, holder):
+    threading.Timer(0.3, holder.kill).start()
+    with locked(tmp_path / "out", patience=60):
+        assert holder.wait() == -signal.SIGKILL

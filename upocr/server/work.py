@@ -9,8 +9,8 @@ from upocr.picture import (
     Picture,
     TooManyPixelsError,
     UnknownKindError,
+    open_pages,
     output_suffix,
-    read_pages,
 )
 from upocr.predictor import UPOCR
 from upocr.results import Result
@@ -121,7 +121,8 @@ def plan(model: UPOCR, route: str, form: Form, max_pixels: int, as_json: bool) -
 
 def _read(file: FileInMemory, max_pixels: int, page: int = 1) -> Picture:
     try:
-        picture = next(islice(read_pages(file, max_pixels), page - 1, None), None)
+        found = next(islice(open_pages(file, max_pixels), page - 1, None), None)
+        picture = None if found is None else found.read()
     except UnknownKindError as error:
         raise Problem(415, str(error)) from None
     except TooManyPixelsError as error:

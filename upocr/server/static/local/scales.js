@@ -7,14 +7,23 @@ const LARGE = 40; // text above this height in pixels, or half a window, is from
 const LEAST = 0.25; // the smallest scale fits into this fraction of a window
 const Half = globalThis.Float16Array ?? Float32Array; // of maps that wait for a finer scale
 
-/** 1/2, 1/4, ... of a size, down to `LEAST` of a window, as [height, width]. */
+/**
+ * 1/2, 1/4, ... of a size, down to `LEAST` of a window, as [height, width]; without sizes that have
+ * no room for large text.
+ */
 export function halfSizes(height, width, window) {
   const sizes = [];
   for (let size = [height, width]; Math.max(...size) > LEAST * window;) {
     size = size.map((side) => Math.ceil(side / 2));
+    if (Math.min(...size) <= leastLarge(window)) break;
     sizes.push(size);
   }
   return sizes;
+}
+
+/** Height at one scale, in pixels, above which text is large for the next finer scale. */
+function leastLarge(window) {
+  return Math.min(LARGE, window / 2) / 2;
 }
 
 /**
@@ -72,7 +81,7 @@ function adoptRows(coarse, band, width, height, pictures) {
 
 /** Shares of this scale that the next finer one adopts, of pictures and of classes; or null. */
 export function largeText(likely, width, height, window, threshold = 0.4) {
-  const limit = Math.min(LARGE, window / 2) / 2; // height here of letters LARGE high there
+  const limit = leastLarge(window); // height here of letters LARGE high there
   const runs = runsAbove(likely, width, height, Math.fround(threshold));
   const numbers = grouped(runs, 1);
   const boxes = boxesOf(runs, numbers);
