@@ -33,14 +33,6 @@ def resolved(path: Path) -> Path:
         return path.absolute()
 
 
-def resolved(path: Path) -> Path:
-    """The absolute path without links, as `Path.resolve`; a circle of links stays as it is."""
-    try:
-        return Path(os.path.realpath(path))
-    except ValueError:  # a null character
-        return path.absolute()
-
-
 @contextlib.contextmanager
 def atomic_path(path: Path) -> Iterator[Path]:
     """A temporary path beside `path` that replaces it on success and is deleted on failure.
