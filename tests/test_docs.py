@@ -37,6 +37,8 @@ OF_OTHERS = {"--shm-size", "--durations"}  # docker, pytest
 OF_OTHERS |= {"--nproc_per_node", "--nnodes", "--rdzv_id", "--rdzv_backend", "--rdzv_endpoint"}
 OF_OTHERS |= {"--job-name", "--output", "--open-mode", "--nodes", "--ntasks-per-node"}  # sbatch
 OF_OTHERS |= {"--gpus-per-node", "--cpus-per-task", "--time", "--requeue", "--signal"}
+OF_OTHERS |= {"--node_rank", "--master_addr", "--master_port", "--max_restarts"}  # torchrun
+OF_OTHERS |= {"--ntasks"}  # srun
 OF_OTHERS |= {"--logdir"}  # tensorboard
 OF_OTHERS |= {"--directory"}  # http.server
 # Named as options that the official implementation has, or that earlier versions of ours had.

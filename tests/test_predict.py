@@ -24,6 +24,7 @@ from models import build_upocr
 from models.checkpoint import save_atomically
 from tasks import OFFICIAL_TASKS
 from upocr import UPOCR
+from upocr.lock import is_held
 from upocr.picture import read_pages
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -170,6 +171,12 @@ def test_overwrite_false_makes_again_what_another_region_made(weights, folder, t
     assert is_done_again(weights, out, image, "--region", mask)
 
 
+def test_records_have_the_order_of_the_inputs_whenever_they_were_done(weights, folder, tmp_path):
+    call(weights, tmp_path / "out", folder / "b.jpg")
+    _, records = call(weights, tmp_path / "out", folder, "--overwrite", "false")
+    assert [Path(record["input"]).name for record in records] == ["a.png", "b.jpg"]
+
+
 def test_names_that_are_not_utf_8(weights, folder, tmp_path):
     """A file of such a name, and lines of standard input that are no names at all."""
     name = os.fsencode(folder) + b"/na\xefve.png"
@@ -188,7 +195,8 @@ def test_names_that_are_not_utf_8(weights, folder, tmp_path):
     assert len(errors) == 3
     assert os.path.exists(os.path.join(os.fsencode(out), b"na\xefve.removed.png"))
     records = json.loads((out / "results.json").read_text(encoding="utf-8"))
-    assert [os.fsencode(each["input"]) for each in records] == lines
+    expected = [line.replace(b"\0", rb"\x00") for line in lines]
+    assert [os.fsencode(each["input"]) for each in records] == expected
 
 
 def test_a_skipped_page_keeps_its_results(weights, tmp_path):
@@ -274,6 +282,33 @@ def test_killed_run_keeps_its_records(weights, folder, tmp_path, monkeypatch):
         signal.signal(signal.SIGTERM, before)
     assert stop.value.code == 143
     assert json.loads((tmp_path / "out" / "results.json").read_text()) == []
+
+
+def test_a_process_of_torchrun_ends_with_it(tmp_path):
+    """It waits for names on a standard input that nobody closes."""
+    start = "import subprocess as s, sys; p = s.Popen(sys.argv[1:]); print(p.pid); p.wait()"
+    predict_py = [sys.executable, "predict.py", "-", "--output_dir", str(tmp_path)]
+    launcher = subprocess.Popen(
+        [sys.executable, "-u", "-c", start, *predict_py],
+        cwd=ROOT,
+        env=os.environ | {"TORCHELASTIC_RUN_ID": "none"},
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+    )
+    assert launcher.stdout is not None
+    process, lock = int(launcher.stdout.readline()), tmp_path / ".lock"
+    deadline = time.monotonic() + 60
+    while not (lock.exists() and is_held(lock)):
+        assert time.monotonic() < deadline
+        time.sleep(0.05)
+    launcher.kill()
+    try:
+        while is_held(lock):
+            assert time.monotonic() < deadline, "it is still there"
+            time.sleep(0.05)
+    except AssertionError:
+        os.kill(process, signal.SIGKILL)
+        raise
 
 
 def test_output_that_is_not_finite_is_an_error(folder, tmp_path):

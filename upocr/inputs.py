@@ -8,6 +8,7 @@ from pathlib import Path
 
 from upocr.files import resolved
 from upocr.picture import SUFFIXES
+from upocr.quote import printable
 
 RESULTS_FILE = "results.json"  # of earlier runs
 MOST_NAMES = 10  # of files of one kind that are left out
@@ -101,7 +102,7 @@ def _listed(lines: Iterable[str], expand: Callable[[str], list[Input]]) -> Itera
             try:
                 yield from expand(name)
             except (ValueError, OSError) as error:
-                yield Input(Path(name), problem=str(error))
+                yield Input(Path(printable(name)), problem=str(error))
 
 
 def _expand(
@@ -112,6 +113,8 @@ def _expand(
     others: dict[Path, Path],
 ) -> list[Input]:
     """Images that a name stands for; files of other kinds go to `others`, by resolved path."""
+    if "\0" in name:
+        raise ValueError("a null character in a name")
     path = Path(name)
     if path.is_dir():
         files = _files_in(path, recursive, resolved(output_dir))

@@ -1,5 +1,6 @@
 """What is done with every file: read ahead, run the network, write behind."""
 
+import math
 import time
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator
@@ -186,7 +187,7 @@ class Job:
             return page.doing.fail(error)
         seconds = page.seconds + time.perf_counter() - start
         writer.call(self._write, page.doing, picture, results, seconds, journal)
-        if picture.values.size > LARGE:
+        if math.prod(picture.size) > LARGE:
             writer.wait()
         return None
 

@@ -105,10 +105,11 @@ def test_a_line_that_stands_for_no_image_stops_only_itself(folder):
     lines = ["in/a.png\n", "empty\n", "a\0.png\n", f"{'x' * 300}.png\n", "in/*.gif\n", "in/b.JPG"]
     inputs = collect_inputs(["-", "loop.png"], False, lines, Path("out"), ()).inputs
     problems = {str(each.path): each.problem for each in inputs}
-    assert list(problems) == [*(line.strip() for line in lines), "loop.png"]
-    assert [name for name, problem in problems.items() if not problem] == [
-        *("in/a.png", "a\0.png", "in/b.JPG", "loop.png")  # to be reported when they are opened
-    ]
+    names = [line.strip() for line in lines]
+    assert list(problems) == [*names[:2], "a\\x00.png", *names[3:], "loop.png"]
+    good = [name for name, problem in problems.items() if not problem]
+    assert good == ["in/a.png", "in/b.JPG", "loop.png"]  # a loop is reported when it is opened
+    assert "null character" in problems["a\\x00.png"]
     assert "no images in this folder" in problems["empty"]
     assert "too long" in problems[f"{'x' * 300}.png"]
     assert "no image matches" in problems["in/*.gif"]
