@@ -25,6 +25,7 @@ class Painter:
     tasks = OFFICIAL_TASKS
     image_size = 64
     verdict = UNCALIBRATED
+    checksum = "0" * 64
 
     def predict(self, images, tasks):
         """See `Backend.predict`."""

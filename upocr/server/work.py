@@ -121,7 +121,8 @@ def plan(model: UPOCR, route: str, form: Form, max_pixels: int, as_json: bool) -
 
 def _read(file: FileInMemory, max_pixels: int, page: int = 1) -> Picture:
     try:
-        found = next(islice(open_pages(file, max_pixels), page - 1, None), None)
+        pages = open_pages(file, max_pixels)  # which closes the file when it is dropped
+        found = next(islice(pages, page - 1, None), None)
         picture = None if found is None else found.read()
     except UnknownKindError as error:
         raise Problem(415, str(error)) from None

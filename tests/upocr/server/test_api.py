@@ -89,6 +89,14 @@ def written_files() -> Iterator[list[str]]:
 # Answers
 
 
+@pytest.mark.parametrize(("format", "suffix"), [("JPEG", "jpg"), ("WEBP", "webp"), ("GIF", "gif")])
+def test_pictures_of_every_kind_are_read(server, command, format, suffix):
+    content, name = encoded(noise_with_text(), format), f"photo.{suffix}"
+    found = post(server.url, "remove", content, name=name)
+    assert found.status_code == 200, found.text
+    assert found.content == command(content, name=name)["photo.removed.png"]
+
+
 @pytest.mark.parametrize(
     ("route", "fields", "options", "ending"),
     [
