@@ -29,10 +29,10 @@ THREADS = {
 PAGE = '<!doctype html><script type="module" src="/benchmark/page.js"></script>'
 # The engine of the page, be it the server or the browser, on one picture after another.
 SCRIPT = """
-import { analyse, getModel } from "/static/api.js";
 const options = { signal: new AbortController().signal, onProgress() {} };
 const answer = { seconds: {} };
 try {
+  const { analyse, getModel } = await import("/static/api.js");
   const model = await getModel();
   for (const name of NAMES) {
     const file = new File([await (await fetch(`/benchmark/${name}`)).blob()], name);

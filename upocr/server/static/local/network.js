@@ -43,7 +43,7 @@ export class Network {
     for (const graph of ["encoder", "decoder"]) {
       // Threads that spin while they wait steal time from each other as soon as cores are shared.
       const extra = { session: { intra_op: { allow_spinning: "0" } } };
-      const options = { executionProviders: [provider], extra };
+      const options = { executionProviders: [provider], logSeverityLevel: 3, extra }; // errors only
       sessions[graph] = await runtime.InferenceSession.create(graphs[`${graph}.onnx`], options);
     }
     const network = new Network(runtime, provider, manifest, sessions);
