@@ -40,6 +40,7 @@ OF_OTHERS |= {"--gpus-per-node", "--cpus-per-task", "--time", "--requeue", "--si
 OF_OTHERS |= {"--node_rank", "--master_addr", "--master_port", "--max_restarts"}  # torchrun
 OF_OTHERS |= {"--ntasks"}  # srun
 OF_OTHERS |= {"--logdir"}  # tensorboard
+OF_OTHERS |= {"--disable-pip"}  # pip-audit
 OF_OTHERS |= {"--directory"}  # http.server
 # Named as options that the official implementation has, or that earlier versions of ours had.
 GONE = {"--encoder", "--decoder", "--intermediate_output", "--world_size", "--dist_url"}

@@ -23,6 +23,8 @@ def open_image(file: str | Path | IO[bytes]) -> Image.Image:
     Raises as `Image.open`, and PictureError as `check_tiff`.
     """
     Image.init()  # AVIF and HEIF are optional
+    if isinstance(file, Path):
+        file = str(file)  # old releases of Pillow resolve a path, and fail at a circle of links
     image = Image.open(file, formats=[name for name in FORMATS if name in Image.OPEN])
     try:
         check_tiff(image)
