@@ -224,7 +224,7 @@ def test_wrong_options_are_named(server, upload, fields, sentence):
     ("content", "status", "sentence"),
     [
         (b"", 415, "photo.png: is empty"),
-        (b"%PDF-1.4", 415, "photo.png: not an image of a readable kind"),
+        (b"notes", 415, "photo.png: not an image of a readable kind"),
         (encoded(noise_with_text())[:5000], 422, "photo.png: cannot read this image"),
     ],
 )
