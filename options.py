@@ -2,6 +2,7 @@
 
 import argparse
 import dataclasses
+import os
 import types
 import typing
 from collections.abc import Mapping, Sequence
@@ -11,7 +12,7 @@ from typing import Any
 
 import yaml
 
-from models import VARIANTS
+from models import IMAGE_LOSSES, VARIANTS
 from models.upocr import STRIDE
 from utils.cli import BOOL, Parser
 from utils.dist import AMP_DTYPES
@@ -37,7 +38,7 @@ def parse_factor(text: str) -> tuple[str, float]:
         value = -1.0
     if not name or not 0 <= value < float("inf"):
         raise argparse.ArgumentTypeError(
-            f"{text!r} is not TASK=FACTOR with a finite factor of at least 0"
+            f"{text!r} is not NAME=FACTOR with a finite factor of at least 0"
         )
     return name, value
 
@@ -93,6 +94,10 @@ class DataOptions:
     )
     visualize: bool = option(False, "write the class pictures of segmentation and detection")
 
+    def processes(self) -> int:
+        """Loader processes per process; batches do not depend on their number."""
+        return min(self.num_workers, os.cpu_count() or 1)
+
 
 @dataclass(frozen=True)
 class OptimisationOptions:
@@ -116,6 +121,16 @@ class OptimisationOptions:
             "type": parse_factor,
             "nargs": "+",
             "metavar": "TASK=FACTOR",
+        },
+    )
+    image_losses: dict[str, float] = field(
+        default_factory=dict,
+        metadata={
+            "help": "factors of further losses of text removal, for training without VGG16: "
+            f"{', '.join(IMAGE_LOSSES)}; none by default, as in the paper",
+            "type": parse_factor,
+            "nargs": "+",
+            "metavar": "LOSS=FACTOR",
         },
     )
     save_interval: int = option(10, "epochs between checkpoints that are kept")
@@ -252,8 +267,8 @@ def parse_command_line(arguments: Sequence[str] | None = None) -> dict[str, Any]
     """Options that are given on the command line or in its --config file; raises ValueError."""
     given = vars(build_parser().parse_args(arguments))
     given = {name: tuple(v) if isinstance(v, list) else v for name, v in given.items()}
-    if "task_weights" in given:
-        given["task_weights"] = dict(given["task_weights"])
+    for name in {"task_weights", "image_losses"} & given.keys():
+        given[name] = dict(given[name])
     if given.get("config"):
         given = read_config(given["config"]) | given
     if given.get("eval") and not given.get("resume"):

@@ -1,7 +1,9 @@
 """What a training run says before its first step: a summary, and what is rarely meant that way."""
 
+import filecmp
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
 
 import torch
 from torch import nn
@@ -85,14 +87,24 @@ def _is_random(dataset: TextDataset) -> bool:
 def _shared_images(
     training: Sequence[TextDataset], validation: Sequence[TextDataset]
 ) -> Iterator[str]:
-    trained = {item.image.resolve() for dataset in training for item in dataset.items}
+    trained: dict[int, list[Path]] = {}  # by size in bytes: only files of equal size are read
+    for path in (item.image for dataset in training for item in dataset.items):
+        trained.setdefault(path.stat().st_size, []).append(path)
     for dataset in validation:
-        shared = [item.image for item in dataset.items if item.image.resolve() in trained]
+        images = [item.image for item in dataset.items]
+        shared = [path for path in images if _is_among(path, trained)]
         if shared:
             yield (
                 f"{dataset.name}: {len(shared)} of {len(dataset)} validation images are trained "
                 f"on, such as {shared[0]}; validate on others"
             )
+
+
+def _is_among(image: Path, others: Mapping[int, Sequence[Path]]) -> bool:
+    same_size = others.get(image.stat().st_size, ())
+    return any(
+        image.samefile(path) or filecmp.cmp(image, path, shallow=False) for path in same_size
+    )
 
 
 def _small_datasets(options: Options, training: Sequence[TextDataset]) -> Iterator[str]:
@@ -116,6 +128,13 @@ def _learning_rates(options: Options) -> Iterator[str]:
             f"--warmup_epochs {o.warmup_epochs} outlast --epochs {o.epochs}: the learning rate "
             f"ends at {last:.2g} and never reaches --lr {o.lr:.2g}; shorten the warm-up"
         )
+    for name in ("warmup_min_lr", "min_lr"):
+        floor = getattr(o, name)
+        if floor > o.lr > 0 and (name == "min_lr" or o.warmup_epochs):
+            yield (
+                f"--{name} {floor:.2g} is above --lr {o.lr:.2g}, which the training passes over; "
+                f"lower --{name}"
+            )
     if o.lr_encoder_ratio == 0:
         yield "--lr_encoder_ratio is 0: the encoder stays as it is"
     if o.lr == 0:
@@ -123,10 +142,11 @@ def _learning_rates(options: Options) -> Iterator[str]:
 
 
 def _memory(options: Options) -> Iterator[str]:
-    needed = options.data.num_workers * dist.world_size() * WORKER_BYTES
+    workers = options.data.processes()
+    needed = workers * dist.world_size() * WORKER_BYTES
     free = available_memory()
     if needed > free:
         yield (
-            f"--num_workers {options.data.num_workers} in {dist.world_size()} processes need about "
+            f"--num_workers {workers} in {dist.world_size()} processes need about "
             f"{needed / 2**30:.1f} GiB, {free / 2**30:.1f} GiB are available; lower --num_workers"
         )

@@ -8,13 +8,15 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import torch
 from torch import Tensor, nn
 
 import startup
 from datasets import MultiTaskLoader, TextDataset, build_dataset, evaluation_loader
 from engine import evaluate, task_gap, train_one_epoch, weights_are_sound
-from eval import EvaluationOptions, build_evaluator, headline
+from eval import EvaluationOptions, build_evaluator, report
+from eval.pictures import draw_samples
 from eval.records import METRICS, read_metrics
 from models import (
     VARIANTS,
@@ -45,13 +47,16 @@ from resuming import note_saved
 from utils import dist, termination
 from utils.batch import to_unit
 from utils.files import write_json
+from utils.image import read_rgb
 from utils.logger import SCALER_PATIENCE, DivergenceError, RunLog, StepLog
 from utils.memory import keep_freed_memory
 from utils.optim import build_optimizer, learning_rate, load_optimizer, set_lr
+from utils.tracking import build_trackers, flat_numbers
 from utils.weights import CheckpointError
 
 logger = logging.getLogger(__name__)
 
+SAMPLES = 4  # images of each validation set that are drawn
 # Numbers of the architecture that may differ from those of the weights: stochastic depth always,
 # and windows in a new training, as positions are continuous (Swin V2, section 3.3).
 FREE = ("enc_drop_path", "dec_drop_path")
@@ -79,7 +84,7 @@ class Trainer:
             [build_dataset(p, self.image_size, data.data_root) for p in data.data_cfg_paths],
             optimisation.batch_size,
             seed=run.seed,
-            num_workers=num_workers(options),
+            num_workers=options.data.processes(),
             rank=dist.rank(),
             world_size=dist.world_size(),
             pin_memory=dist.pins_memory(device),
@@ -89,7 +94,9 @@ class Trainer:
         torch.manual_seed(run.seed)  # the same weights in every process
         self.model = build_model(options, tasks, resume).to(device)
         vgg16 = load_vgg16(options, tasks, resume)
-        self.criterion = build_criterion(tasks, vgg16, optimisation.task_weights).to(device)
+        self.criterion = build_criterion(
+            tasks, vgg16, optimisation.task_weights, optimisation.image_losses
+        ).to(device)
         self.amp_dtype = mixed_precision(options, device)
         self.optimizer = build_optimizer(
             self.model, optimisation.lr, optimisation.lr_encoder_ratio, optimisation.weight_decay
@@ -103,9 +110,14 @@ class Trainer:
         if resume is not None:
             self._restore(resume)
         self.network = dist.wrap_model(for_training(self.model), device, run.compile)
-        self.log = RunLog(
-            self.output_dir, self._config(), self.start_epoch, run.tensorboard, run.wandb
+        self.trackers = build_trackers(
+            self.output_dir,
+            self._config(),
+            self._step(),
+            tensorboard=run.tensorboard,
+            wandb=run.wandb,
         )
+        self.log = RunLog(self.output_dir, self._config(), self.start_epoch)
         self._introduce()
 
     def _introduce(self) -> None:
@@ -174,6 +186,14 @@ class Trainer:
         if dist.rank() < len(state.get("rng", [])):
             dist.set_rng_state(state["rng"][dist.rank()], self.device)
 
+    def _step(self) -> int:
+        """Steps of the whole training so far."""
+        return self.loader.state_dict()["step"]
+
+    def _track(self, numbers: dict[str, float]) -> None:
+        for tracker in self.trackers:
+            tracker.numbers(numbers, self._step())
+
     def run(self) -> None:
         """Train to the last epoch; an interruption says how to go on.
 
@@ -186,6 +206,9 @@ class Trainer:
             if (self.output_dir / LAST).exists():
                 logger.info("continue with --resume %s", self.output_dir / LAST)
             raise
+        finally:
+            for tracker in self.trackers:
+                tracker.close()
 
     def _run(self) -> None:
         optimisation = self.options.optimisation
@@ -246,6 +269,7 @@ class Trainer:
             self.optimizer,
             self.device,
             patience=SCALER_PATIENCE if self.scaler.is_enabled() else 0,
+            report=self._track,
             pauses=lambda step: self._pauses(epoch, step),
         )
         if self._progress and epoch == self.start_epoch:
@@ -331,6 +355,7 @@ class Trainer:
             return {}
         gap = task_gap(self.model.eval(), self._example, self.model.tasks)
         logger.info("task_gap %.4f", gap)
+        self._track({"task_gap": gap})
         return {"task_gap": gap}
 
     def _validate(self) -> tuple[dict[str, Any], dict[str, float]]:
@@ -344,11 +369,22 @@ class Trainer:
                 found, score = run_evaluation(
                     self.options, model, dataset, folder, self.device, self.amp_dtype
                 )
-            logger.info("%-16s %s", dataset.name, headline(dataset.task, found))
+                self._show(model, dataset, folder / f"{dataset.name}_sheet.png")
+            for line in report(dataset.task, dataset.name, found):
+                logger.info(line)
             results[dataset.name] = found
             if score is not None:
                 scores.setdefault(dataset.task, []).append(score)
+        self._track(flat_numbers({"val": results}))
         return results, {task: sum(values) / len(values) for task, values in scores.items()}
+
+    def _show(self, model: nn.Module, dataset: TextDataset, sheet: Path) -> None:
+        """Draw some samples of a validation set, for people and for the trackers."""
+        if not dist.is_main_process():
+            return
+        draw_samples(model, dataset, sheet, SAMPLES, device=self.device, amp_dtype=self.amp_dtype)
+        for tracker in self.trackers:
+            tracker.picture(f"val/{dataset.name}", np.asarray(read_rgb(sheet)), self._step())
 
     def _keep_best(self, means: dict[str, float]) -> list[str]:
         """The tasks whose score has improved."""
@@ -420,7 +456,8 @@ def evaluate_checkpoint(options: Options, device: torch.device, checkpoint: Chec
             "image_size": image_size,
             **found,
         }
-        logger.info("%-16s %s", dataset.name, headline(dataset.task, found))
+        for line in report(dataset.task, dataset.name, found):
+            logger.info(line)
         metrics[dataset.name] = record
         if dist.is_main_process():
             write_json(path, metrics)
@@ -439,7 +476,7 @@ def run_evaluation(
     loader = evaluation_loader(
         dataset,
         options.data.eval_batch_size,
-        num_workers(options),
+        options.data.processes(),
         dist.rank(),
         dist.world_size(),
         options.run.timeout,
@@ -538,11 +575,6 @@ def build_datasets(options: Options, configs: Sequence[str], image_size: int) ->
         if names.count(name) > 1:
             raise ValueError(f"{path}: another data set is named {name!r} too")
     return datasets
-
-
-def num_workers(options: Options) -> int:
-    """Loader processes per process; batches do not depend on their number."""
-    return min(options.data.num_workers, os.cpu_count() or 1)
 
 
 def _is_due(epoch: int, interval: int, epochs: int) -> bool:

@@ -2,7 +2,7 @@
 
 # Importing an evaluator registers it.
 from eval import tampered_text_detection, text_removal, text_segmentation  # noqa: F401
-from eval.evaluator import EVALUATORS, EvaluationOptions, Evaluator, build_evaluator, headline
+from eval.evaluator import EVALUATORS, EvaluationOptions, Evaluator, build_evaluator, report
 from eval.pixel_classes import PixelClassEvaluator
 
 __all__ = [
@@ -11,5 +11,5 @@ __all__ = [
     "Evaluator",
     "PixelClassEvaluator",
     "build_evaluator",
-    "headline",
+    "report",
 ]

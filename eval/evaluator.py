@@ -68,6 +68,11 @@ class Evaluator(ABC):
     def headline(cls) -> dict[str, str]:
         """Figures for a summary: title -> keys in the results, as `strict/psnr`."""
 
+    @classmethod
+    def table(cls, results: Results) -> list[str]:
+        """Rows with all figures, for people; by default none."""
+        return []
+
 
 EVALUATORS: Registry[type[Evaluator]] = Registry("task")
 
@@ -81,6 +86,12 @@ def headline(task: str, results: Results) -> str:
             value = value.get(key) if isinstance(value, dict) else None
         cells.append(f"{title} {value:.4g}" if isinstance(value, float) else f"{title} none")
     return "  ".join([*cells, f"({results['num_images']} images)"])
+
+
+def report(task: str, dataset_name: str, results: Results) -> list[str]:
+    """Lines that show an evaluation: the headline, and below it the table of the task."""
+    rows = EVALUATORS[task].table(results)
+    return [f"{dataset_name:<16} {headline(task, results)}", *(f"    {row}" for row in rows)]
 
 
 def build_evaluator(

@@ -1,6 +1,6 @@
 """Evaluation by pixel classes: one confusion matrix over the pixels of the whole data set."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from statistics import fmean
 from typing import ClassVar
 
@@ -15,6 +15,7 @@ from tasks import PixelClass, Task
 from utils import dist
 from utils.image import write_png
 
+FIGURES = ("iou", "f_score", "precision", "recall")  # of each class, see `ConfusionMatrix`
 UNKNOWN = -1  # number of pixels whose colour is not that of a class
 
 
@@ -79,6 +80,27 @@ class PixelClassEvaluator(Evaluator):
     def headline(cls) -> dict[str, str]:
         names = [each.name for each in cls.task.classes[1:]]
         return {**{f"IoU {name}": f"iou_{name}" for name in names}, "mean IoU": "mean_iou"}
+
+    @classmethod
+    def table(cls, results: Results) -> list[str]:
+        rows = {
+            each.name: {figure: results.get(f"{figure}_{each.name}") for figure in FIGURES}
+            for each in cls.task.classes[1:]
+        }
+        mean = {"iou": results.get("mean_iou"), "f_score": results.get("mean_f_score")}
+        return table_rows(rows | {"mean": mean})
+
+
+def table_rows(rows: Mapping[str, Mapping[str, float | None]]) -> list[str]:
+    """Class -> the figures of `FIGURES` that there are, as rows under a header."""
+    header = f"{'':<14}" + "".join(f"{figure:>12}" for figure in FIGURES)
+    return [header, *(_table_row(name, figures) for name, figures in rows.items())]
+
+
+def _table_row(name: str, figures: Mapping[str, float | None]) -> str:
+    found = [figures.get(key) for key in FIGURES]
+    cells = ["-" if figure is None else f"{figure:.4f}" for figure in found]
+    return f"{name:<14}" + "".join(f"{cell:>12}" for cell in cells)
 
 
 def resize_output(output: Tensor, size: tuple[int, int]) -> np.ndarray:

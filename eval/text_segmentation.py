@@ -4,7 +4,7 @@ import numpy as np
 
 from eval.evaluator import EVALUATORS, Results
 from eval.metrics import ConfusionMatrix
-from eval.pixel_classes import PixelClassEvaluator
+from eval.pixel_classes import PixelClassEvaluator, table_rows
 from tasks import TEXT_SEGMENTATION
 
 TEXT = 1  # class
@@ -31,6 +31,10 @@ class TextSegmentationEvaluator(PixelClassEvaluator):
     @classmethod
     def headline(cls) -> dict[str, str]:
         return {"fgIoU": "fg_iou", "F": "f_score"}
+
+    @classmethod
+    def table(cls, results: Results) -> list[str]:
+        return table_rows({"text": {**results, "iou": results.get("fg_iou")}})
 
 
 def text_figures(matrix: ConfusionMatrix) -> dict[str, float]:

@@ -8,6 +8,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from models.image_losses import IMAGE_LOSSES
 from models.vgg import VGG16Features
 from tasks import TAMPERED_TEXT_DETECTION, TEXT_REMOVAL, TEXT_SEGMENTATION
 from utils.batch import Batch
@@ -28,7 +29,7 @@ class TaskLoss(nn.Module):
         vgg16: the frozen feature extractor, for losses that need it; None: without feature losses.
     """
 
-    weights: ClassVar[Mapping[str, float]] = MappingProxyType({})
+    weights: Mapping[str, float] = MappingProxyType({})
     needs_vgg16: ClassVar[bool] = False
 
     def __init__(self, vgg16: VGG16Features | None = None) -> None:
@@ -45,14 +46,33 @@ LOSSES: Registry[type[TaskLoss]] = Registry("task loss")
 
 @LOSSES.register(TEXT_REMOVAL.name)
 class TextRemovalLoss(TaskLoss):
-    """Multi-scale region loss, perceptual loss and style loss (paper, section 3.4)."""
+    """Multi-scale region loss, perceptual loss and style loss (paper, section 3.4).
 
-    weights = MappingProxyType({"msr": 1.0, "perceptual": 0.01, "style": 120.0})
+    Args:
+        vgg16: see `TaskLoss`.
+        image_losses: factors of further losses of the output at full resolution, by their names in
+            `IMAGE_LOSSES`; the paper has none.
+    """
+
+    weights: Mapping[str, float] = MappingProxyType(
+        {"msr": 1.0, "perceptual": 0.01, "style": 120.0}
+    )
     needs_vgg16 = True
 
+    def __init__(
+        self,
+        vgg16: VGG16Features | None = None,
+        image_losses: Mapping[str, float] = MappingProxyType({}),
+    ) -> None:
+        super().__init__(vgg16)
+        self.image_losses = {name: IMAGE_LOSSES[name] for name in image_losses}
+        self.weights = {**type(self).weights, **image_losses}
+
     def forward(self, outputs: Sequence[Tensor], batch: Batch) -> dict[str, Tensor]:
-        """outputs: three (N, 3, h, w) -> `msr`, and with VGG16 `perceptual` and `style`."""
+        """outputs: three (N, 3, h, w) -> `msr`, image losses; with VGG16 `perceptual`, `style`."""
         terms = {"msr": multi_scale_region_loss(outputs, batch.labels, batch.masks)}
+        for name, loss in self.image_losses.items():
+            terms[name] = loss(outputs[-1], at_least_float32(batch.labels))
         if self.vgg16 is None:
             return terms
         composites = batch.masks * batch.images + (1 - batch.masks) * outputs[-1]
@@ -204,12 +224,21 @@ def build_criterion(
     tasks: Sequence[str],
     vgg16: VGG16Features | None,
     task_weights: Mapping[str, float] = MappingProxyType({}),
+    image_losses: Mapping[str, float] = MappingProxyType({}),
 ) -> MultiTaskCriterion:
     """The criterion for `tasks`; without `vgg16`, less the feature losses.
 
-    `task_weights`: factor of all terms of a task, 1 (the paper's) for tasks without one. Raises
-    ValueError for tasks without a loss, and for a weight of another task.
+    Args:
+        tasks: their names.
+        vgg16: for the losses of features, or None.
+        task_weights: factor of all terms of a task, 1 (the paper's) for tasks without one.
+        image_losses: factors of further losses of text removal, see `TextRemovalLoss`.
+
+    Raises ValueError for tasks without a loss, for a weight of another task, and for image losses
+    that are unknown or have no task.
     """
+    if image_losses and TEXT_REMOVAL.name not in tasks:
+        raise ValueError(f"image_losses are losses of {TEXT_REMOVAL.name}, which is not trained")
     for task in task_weights:
         if task not in tasks:
             choices = ", ".join(tasks)
@@ -217,4 +246,6 @@ def build_criterion(
     losses = {
         task: LOSSES[task](vgg16) if LOSSES[task].needs_vgg16 else LOSSES[task]() for task in tasks
     }
+    if image_losses:
+        losses[TEXT_REMOVAL.name] = TextRemovalLoss(vgg16, image_losses)
     return MultiTaskCriterion(losses, task_weights)

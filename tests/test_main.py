@@ -2,6 +2,7 @@
 
 import argparse
 import json
+import re
 import shutil
 from pathlib import Path
 
@@ -15,6 +16,7 @@ from vectors import reference_parameter
 
 import trainer
 from engine import task_gap
+from eval import report
 from models.checkpoint import build_from_checkpoint, load_checkpoint
 from tasks import OFFICIAL_TASKS
 
@@ -324,7 +326,7 @@ def test_an_interruption_names_the_checkpoint_to_go_on_with(command, tmp_path, m
 
 
 @pytest.mark.slow
-def test_validation_is_written_to_the_log(command, tmp_path):
+def test_validation_is_written_to_the_log_and_printed(command, tmp_path, capsys):
     command(
         *(*TRAINING, "--epochs", "3", "--val_data_cfg_paths", *EVAL, "--eval_interval", "2"),
         *("--output_dir", tmp_path),
@@ -332,6 +334,70 @@ def test_validation_is_written_to_the_log(command, tmp_path):
     lines = [json.loads(line) for line in (tmp_path / "log.txt").read_text().splitlines()]
     assert [sorted(line.get("val", ())) for line in lines] == [[], sorted(NAMES), sorted(NAMES)]
     assert lines[1]["val"]["TextSeg"]["num_images"] == 1
+    # On the screen: tables for people, twice each.
+    printed = capsys.readouterr().out
+    for name in NAMES:
+        shown = report(OFFICIAL_TASKS[NAMES.index(name)], name, lines[2]["val"][name])
+        assert len(shown) > 2
+        assert all(line in printed for line in shown)
+        assert printed.count(f" {name:<16} ") == 2
+    assert not re.search(r"\d\.\d{12}", printed)  # seven digits, and leading zeros
+    assert "{" not in printed
+
+
+class Notes:
+    """A tracker that keeps what it gets."""
+
+    def __init__(self) -> None:
+        self.points: list[tuple[int, set[str]]] = []
+        self.pictures: list[tuple[int, str, tuple[int, ...]]] = []
+        self.closed = 0
+
+    def numbers(self, values: dict[str, float], step: int) -> None:
+        assert all(isinstance(value, int | float) for value in values.values())
+        self.points.append((step, set(values)))
+
+    def picture(self, name: str, picture: np.ndarray, step: int) -> None:
+        self.pictures.append((step, name, picture.shape))
+
+    def close(self) -> None:
+        self.closed += 1
+
+    def steps(self, name: str) -> list[int]:
+        return [step for step, names in self.points if name in names]
+
+
+@pytest.mark.slow
+def test_trackers_get_a_point_per_line_and_pictures_per_validation(
+    command, resume, tmp_path, monkeypatch
+):
+    notes, starts = Notes(), []
+
+    def build(folder, config, start_step, **wanted: bool) -> list[Notes]:
+        assert config["run"]["output_dir"] == str(folder) == str(tmp_path)
+        assert wanted == {"tensorboard": True, "wandb": False}
+        starts.append(start_step)
+        return [notes]
+
+    monkeypatch.setattr(trainer, "build_trackers", build)
+    command(
+        *(*TRAINING, "--epochs", "2", "--iter_per_epoch", "5", "--print_freq", "2"),
+        *("--val_data_cfg_paths", EVAL[2], "--validate_first", "true", "--eval_interval", "2"),
+        *("--tensorboard", "true", "--output_dir", tmp_path),
+    )
+    lines = [2, 4, 5, 7, 9, 10]  # steps of the whole training
+    for name in ("train/total", "train/grad_norm", "train/text_removal/msr", "lr"):
+        assert notes.steps(name) == lines
+    assert notes.steps("task_gap") == [5, 10]
+    assert notes.steps("val/TextSeg/fg_iou") == [0, 10]
+    shape = (256 + 2 * 8 + 32, 3 * (256 + 8) + 8, 3)  # one image
+    assert notes.pictures == [(step, "val/TextSeg", shape) for step in (0, 10)]
+    sheet = Image.open(tmp_path / "validation" / "TextSeg_sheet.png")
+    assert sheet.size == shape[1::-1]
+    assert notes.closed == 1
+    resume("--resume", tmp_path / "checkpoint_last.pth", "--epochs", "3")
+    assert notes.steps("lr") == [*lines, 12, 14, 15]
+    assert starts == [0, 10]
 
 
 def test_configuration_is_saved_as_resolved(checkpoint):

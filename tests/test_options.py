@@ -57,7 +57,7 @@ def test_task_weights_are_tasks_with_factors():
 
 @pytest.mark.parametrize("text", ["=1", "text_removal", "text_removal=x", "text_removal=-1"])
 def test_malformed_task_weights(text):
-    with pytest.raises(ValueError, match=f"--task_weights: '{text}' is not TASK=FACTOR"):
+    with pytest.raises(ValueError, match=f"--task_weights: '{text}' is not NAME=FACTOR"):
         options_of(*MINIMUM, "--task_weights", text)
 
 

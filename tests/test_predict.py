@@ -126,6 +126,69 @@ def test_overwrite_false_makes_again_what_other_options_made(weights, folder, tm
     assert (out / "a.removed.png").read_bytes() != untouched
 
 
+def is_done_again(weights, out: Path, image: Path, *options) -> bool:
+    """Whether `--overwrite false` does a picture again that was done before."""
+    path = out / "a.removed.png"
+    before = path.stat().st_mtime_ns
+    call(weights, out, image, "--overwrite", "false", *options)
+    return path.stat().st_mtime_ns != before
+
+
+def test_overwrite_false_makes_again_what_is_empty(weights, folder, tmp_path):
+    out, image = tmp_path / "out", folder / "a.png"
+    call(weights, out, image)
+    assert not is_done_again(weights, out, image)
+    (out / "a.removed_overlay.png").write_bytes(b"")
+    assert is_done_again(weights, out, image)
+
+
+def test_overwrite_false_makes_again_what_a_replaced_input_made(weights, folder, tmp_path):
+    out, image = tmp_path / "out", folder / "a.png"
+    call(weights, out, image)
+    Image.new("RGB", (70, 40), "white").save(image)
+    assert is_done_again(weights, out, image)
+    assert not is_done_again(weights, out, image)
+
+
+def test_overwrite_false_makes_again_what_other_weights_made(weights, folder, tmp_path):
+    out, image, moved = tmp_path / "out", folder / "a.png", tmp_path / "moved.safetensors"
+    shutil.copy(weights, moved)
+    call(moved, out, image)
+    assert not is_done_again(weights, out, image)  # the same under another name
+    write_small_weights(moved, seed=1)
+    assert is_done_again(moved, out, image)
+
+
+def test_overwrite_false_makes_again_what_another_region_made(weights, folder, tmp_path):
+    out, image, mask = tmp_path / "out", folder / "a.png", tmp_path / "mask.png"
+    Image.new("L", (70, 40), 255).save(mask)
+    call(weights, out, image, "--region", mask)
+    assert not is_done_again(weights, out, image, "--region", mask)
+    Image.new("L", (70, 40), 0).save(mask)
+    assert is_done_again(weights, out, image, "--region", mask)
+
+
+def test_names_that_are_not_utf_8(weights, folder, tmp_path):
+    """A file of such a name, and lines of standard input that are no names at all."""
+    name = os.fsencode(folder) + b"/na\xefve.png"
+    (folder / "a.png").rename(os.fsdecode(name))
+    lines = [name, b"\0.png", b"no\x1bc.png", os.fsencode(folder) + b"/b.jpg", b"x" * 300]
+    out = tmp_path / os.fsdecode(b"\xefut")
+    command = [sys.executable, "predict.py", "-", "--weights", weights, "--output_dir", out]
+    done = subprocess.run(
+        command, cwd=ROOT, input=b"\n".join(lines), capture_output=True, check=False
+    )
+    assert done.returncode == 1, done.stderr
+    assert done.stdout.startswith(b"2 of 5 images done, listed in "), done.stderr
+    errors = [line for line in done.stderr.splitlines() if line.startswith(b"error:")]
+    assert errors[0].startswith(rb"error: \x00.png: ")
+    assert errors[1] == rb"error: no\x1bc.png: no such file"
+    assert len(errors) == 3
+    assert os.path.exists(os.path.join(os.fsencode(out), b"na\xefve.removed.png"))
+    records = json.loads((out / "results.json").read_text(encoding="utf-8"))
+    assert [os.fsencode(each["input"]) for each in records] == lines
+
+
 def test_a_skipped_page_keeps_its_results(weights, tmp_path):
     out, scan = tmp_path / "out", tmp_path / "x.tif"
     pages = [Image.new("RGB", (40, 40), colour) for colour in ("red", "blue")]

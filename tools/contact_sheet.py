@@ -2,16 +2,15 @@
 
 import argparse
 import logging
-from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
 
 from datasets import TextDataset
-from tasks import TASKS
+from eval.pictures import draw_rows, sample_row, spread
 from tools.evaluated import add_data_options, evaluated_datasets
 from utils.cli import Parser, positive_int, run
-from utils.image import contact_sheet, image_to_tensor, read_rgb, tensor_to_array
+from utils.image import read_rgb
 from utils.logger import setup_logging
 
 logger = logging.getLogger(__name__)
@@ -32,23 +31,14 @@ def draw_sheet(dataset: TextDataset, output_dir: Path, num_images: int) -> Path:
 
     Raises ValueError naming a picture that the evaluation has not written.
     """
-    chosen = np.linspace(0, len(dataset) - 1, min(num_images, len(dataset))).round().astype(int)
-    rows = [draw_row(dataset, int(index), output_dir / dataset.name) for index in chosen]
+    pictures = output_dir / dataset.name
     path = output_dir / f"{dataset.name}_sheet.png"
-    contact_sheet(rows, path, ("Input", TASKS[dataset.task].title, "Target"))
+    rows = []
+    for index in spread(dataset, num_images):
+        output = read_rgb(pictures / f"{dataset.items[index].name}.png")
+        rows.append(sample_row(dataset, index, np.asarray(output)))
+    draw_rows(dataset, rows, path)
     return path
-
-
-def draw_row(dataset: TextDataset, index: int, pictures: Path) -> Sequence[np.ndarray]:
-    """Input, output and target of one image, uint8 (H, W, 3) or (H, W); black without a target."""
-    item = dataset.items[index]
-    images = {
-        field: tensor_to_array(image_to_tensor(image))
-        for field, image in dataset.read(item).items()
-    }
-    output = np.asarray(read_rgb(pictures / f"{item.name}.png"))
-    target = images.get("label", np.zeros_like(images["image"]))
-    return images["image"], output, target
 
 
 def main() -> None:

@@ -25,9 +25,8 @@
 #                 minutes its processes may give each other up; start it again then
 #     stop        end it, as SIGTERM does
 #
-# Every process runs at idle priority (SCHED_IDLE and nice 19) and yields to other work of its
-# session. Where the kernel groups processes by session (kernel.sched_autogroup_enabled), it still
-# gets its share beside other sessions: `pause` it for measurements.
+# Every process runs at idle priority (SCHED_IDLE and nice 19; the same for its session, where the
+# kernel groups processes by session) and yields to other work. `pause` it for measurements.
 # SIGTERM or SIGINT stops everything; at most EPOCH_STEPS steps are lost. Start the same command
 # again to continue. Only one copy per work folder can run.
 #
@@ -118,7 +117,7 @@ BATCH=${BATCH:-$((GPUS > 0 ? 16 : 1))}
 # --- The commands of the checkout, each in one place ----------------------------------------------
 
 # The first two run in the background: `exec setsid` makes each the leader of a process group, so
-# that a signal to the group reaches loaders and workers, too.
+# that a signal to the group reaches loaders and workers, too. The new session must yield as well.
 
 # The photographs were looked at, and none shows text. `--avoid_text true` would pass over their
 # crops with foliage, railings and tiles, which the network must learn to leave alone.
@@ -128,7 +127,7 @@ synthesize() { # synthesize OUTPUT_DIR SEED SAMPLES SIZE
     scans=(--scans "$MATERIALS/scans" --scan_share 0.35)
   fi
   cd "$CODE"
-  exec setsid "$PYTHON" -m synthesis.synthesize --output_dir "$1" --overwrite true \
+  exec setsid "$HERE/yielding.sh" "$PYTHON" -m synthesis.synthesize --output_dir "$1" --overwrite true \
     --seed "$2" --num_train "$3" --num_test 0 --size "$4" \
     --text_free 0.15 --pages 0.2 --distractors 0.5 --untampered 0.3 --postprocessed 0.5 \
     --avoid_text false "${scans[@]}" \
@@ -144,7 +143,7 @@ main_py() { # main_py OUTPUT_DIR OPTION...; resumes from the last checkpoint in 
     start=(--resume "$output_dir/checkpoint_last.pth")
   fi
   cd "$CODE"
-  exec setsid "$PYTHON" -m torch.distributed.run --standalone --nproc_per_node "$PROCESSES" main.py \
+  exec setsid "$HERE/yielding.sh" "$PYTHON" -m torch.distributed.run --standalone --nproc_per_node "$PROCESSES" main.py \
     --variant upocr_nano --vgg16_weights none --amp true --amp_dtype bfloat16 \
     --compile "$COMPILE" --batch_size "$BATCH" --iter_per_epoch "$EPOCH_STEPS" \
     --print_freq "$EPOCH_STEPS" --num_workers "$((GPUS > 0 ? 12 : 1))" --lr_encoder_ratio 1 \
@@ -291,7 +290,7 @@ fast_part() {
   # The learning rate falls in a straight line, so what remains of it is a shorter line.
   peak=$(awk "BEGIN { print $LEARNING_RATE * $REMAINING / $EPOCHS }")
   START=$WEIGHTS main_py "$WORK/run_256" --pix2pix_size 256 --epochs "$REMAINING" \
-    --seed "$((9 + DONE))" --lr "$peak" --warmup_epochs 12 --warmup_min_lr 1e-4 --save_interval 40 \
+    --seed "$((9 + DONE))" --lr "$peak" --warmup_epochs 12 --warmup_min_lr 1e-4 --save_interval 5 \
     --data_cfg_paths "$configs/removal.yaml" "$configs/removal.yaml" "$configs/detection.yaml" \
     "$configs/segmentation.yaml"
 }

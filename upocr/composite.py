@@ -40,7 +40,7 @@ def difference(rgb: np.ndarray, painted: np.ndarray) -> np.ndarray:
     """
     changed = np.empty(rgb.shape[:2], np.uint8)
     limit = DIFFERENCE * np.iinfo(rgb.dtype).max
-    for rows in row_bands(len(rgb)):
+    for rows in row_bands(*rgb.shape[:2]):
         distance = np.abs(rgb[rows].astype(np.float32) - painted[rows]).max(axis=2)
         changed[rows] = np.where(distance > limit, 255, 0)
     return cv2.morphologyEx(changed, cv2.MORPH_OPEN, np.ones((2, 2), np.uint8))
@@ -52,7 +52,7 @@ def blend(picture: Picture, painted: np.ndarray, weight: np.ndarray) -> Picture:
     painted: (H, W, 3) RGB in the depth of the picture; weight: (H, W) uint8, 255 for all new.
     """
     values = np.empty_like(picture.values)
-    for rows in row_bands(len(values)):
+    for rows in row_bands(*picture.size):
         old = picture.values[rows].astype(np.float32)
         new = from_rgb(picture, painted[rows])
         share = weight[rows].astype(np.float32) / 255

@@ -1,5 +1,7 @@
 """Decisions per word or stroke group instead of per pixel: the tasks check each other."""
 
+from dataclasses import dataclass
+
 import cv2
 import numpy as np
 
@@ -10,9 +12,6 @@ DECISIONS = (COMPONENT, PIXEL)
 
 # Strokes at most this far apart, in pixels, form one group.
 GAP = 8
-# A group is text if its mean probability exceeds the threshold by this fraction of what is left to
-# certainty (0.5 for a threshold of 0.4), and if detection finds text in more than this part of it.
-MARGIN, MIN_AGREEMENT = 1 / 6, 0.5
 # Smallest part of a word with a verdict of its own, in squared line heights: a narrow digit.
 LEAST_PART = 0.25
 GENUINE, TAMPERED = 1, 2
@@ -25,7 +24,8 @@ def stroke_groups(text: np.ndarray, gap: int = GAP) -> np.ndarray:
     """
     near = cv2.dilate(text, np.ones((gap + 1, gap + 1), np.uint8)) if gap else text
     _, groups = cv2.connectedComponents(near, connectivity=8, ltype=cv2.CV_32S)
-    return np.where(text > 0, groups, 0)
+    groups[text == 0] = 0
+    return np.asarray(groups)
 
 
 def means(groups: np.ndarray, values: np.ndarray) -> np.ndarray:
@@ -36,8 +36,40 @@ def means(groups: np.ndarray, values: np.ndarray) -> np.ndarray:
     return sums / np.maximum(np.bincount(numbers, minlength=1), 1)
 
 
+@dataclass(frozen=True)
+class TextRule:
+    """Which stroke groups are text.
+
+    Args:
+        margin: the mean probability of a group must exceed the threshold by this fraction of what
+            is left to certainty: 1 / 6 is a probability of 0.5 for a threshold of 0.4.
+        min_agreement: detection must find text in more than this part of the group,
+        sure: unless the mean probability exceeds this value.
+    """
+
+    margin: float = 1 / 6
+    min_agreement: float = 0.5
+    sure: float = 1.0
+
+    def keeps(
+        self, probability: np.ndarray, agreement: np.ndarray | None, threshold: float
+    ) -> np.ndarray:
+        """Mean probabilities of groups, parts with detected text, threshold, all 0-1 -> bool."""
+        kept = probability > threshold + self.margin * (1 - threshold)
+        if agreement is None:
+            return kept
+        return kept & ((agreement > self.min_agreement) | (probability > self.sure))
+
+
+RULE = TextRule()  # compared with others by `python -m tools.tune_decision`
+
+
 def confirmed_text(
-    text: np.ndarray, probability: np.ndarray, threshold: float, detected: np.ndarray | None
+    text: np.ndarray,
+    probability: np.ndarray,
+    threshold: float,
+    detected: np.ndarray | None,
+    rule: TextRule = RULE,
 ) -> np.ndarray:
     """Keep the stroke groups of a segmentation that are text beyond doubt, (H, W) uint8.
 
@@ -47,11 +79,11 @@ def confirmed_text(
         threshold: of the segmentation, 0-1.
         detected: (H, W) uint8, nonzero where detection finds text; None if the model has no such
             task.
+        rule: which groups are kept.
     """
     groups = stroke_groups(text)
-    kept = means(groups, probability) > 255 * (threshold + MARGIN * (1 - threshold))
-    if detected is not None:
-        kept &= means(groups, detected > 0) > MIN_AGREEMENT
+    agreement = None if detected is None else means(groups, detected > 0)
+    kept = rule.keeps(means(groups, probability) / 255, agreement, threshold)
     kept[0] = False
     return kept[groups].astype(np.uint8)
 
@@ -91,24 +123,32 @@ def word_shares(classes: np.ndarray, share: np.ndarray) -> tuple[np.ndarray, np.
 def _words(classes: np.ndarray) -> np.ndarray:
     """Number of the word of every pixel, (H, W) int32, 0 outside of text."""
     text = (classes > 0).astype(np.uint8)
-    count, areas = cv2.connectedComponents(text, connectivity=8, ltype=cv2.CV_32S)
-    depth = cv2.distanceTransform(np.pad(text, 1), cv2.DIST_L2, 3)[1:-1, 1:-1]
+    places = np.flatnonzero(text)  # below, arrays of text pixels only: most of a page is none
+    count, found = cv2.connectedComponents(text, connectivity=8, ltype=cv2.CV_32S)
+    areas, kinds = found.ravel()[places].astype(np.int32), classes.ravel()[places]
+    del found
     heights = np.zeros(count, np.float32)  # of lines: twice the largest distance to the background
-    np.maximum.at(heights, np.asarray(areas), 2 * depth)
+    depth = cv2.distanceTransform(np.pad(text, 1), cv2.DIST_L2, 3)[1:-1, 1:-1]
+    np.maximum.at(heights, areas, 2 * depth[text > 0])
+    del depth
     words, split = np.zeros_like(areas), np.zeros(count, bool)
     for number in (GENUINE, TAMPERED):
         mask = (classes == number).astype(np.uint8)
-        _, parts, stats, _ = cv2.connectedComponentsWithStats(mask, connectivity=8)
+        _, labels, stats, _ = cv2.connectedComponentsWithStats(mask, connectivity=8)
+        own = kinds == number
+        parts = labels.ravel()[places[own]]
         inside = np.zeros(len(stats), np.int32)
-        inside[parts[mask > 0]] = areas[mask > 0]  # a part lies in one area of text
+        inside[parts] = areas[own]  # a part lies in one area of text
         whole = stats[:, cv2.CC_STAT_AREA] >= LEAST_PART * heights[inside] ** 2
         whole[0] = False
         split[inside[whole]] = True
-        words = np.where(whole[parts], parts + count, words)
+        words[own] = np.where(whole[parts], parts + count, 0)
         count += len(stats)
-    words = np.where(split[areas], words, areas)
-    small = (text > 0) & (words == 0)
-    return np.where(small, _nearest(words), words) if small.any() else words
+    numbers = np.zeros(classes.shape, np.int32)
+    numbers.ravel()[places] = words = np.where(split[areas], words, areas)
+    if not words.all():  # parts too small to be a word
+        numbers.ravel()[places] = _nearest(numbers).ravel()[places]
+    return numbers
 
 
 def _nearest(numbers: np.ndarray) -> np.ndarray:

@@ -1,6 +1,7 @@
-"""Atomic files and JSON."""
+"""Atomic files, JSON and checksums."""
 
 import contextlib
+import hashlib
 import json
 import os
 from collections.abc import Iterator, Sequence
@@ -15,12 +16,17 @@ def atomic_path(path: Path) -> Iterator[Path]:
     Creates the folder if necessary.
     """
     path.parent.mkdir(parents=True, exist_ok=True)
-    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
+    temporary = temporary_path(path, os.getpid())
     try:
         yield temporary
         os.replace(temporary, path)
     finally:
         temporary.unlink(missing_ok=True)
+
+
+def temporary_path(path: Path, process: int) -> Path:
+    """Where a process writes what becomes `path`; left behind if it is killed."""
+    return path.with_name(f".{path.name}.{process}.tmp")
 
 
 def remove_temporaries(folder: Path, names: Sequence[str]) -> None:
@@ -39,8 +45,13 @@ def remove_temporaries(folder: Path, names: Sequence[str]) -> None:
 def write_json(path: Path, content: dict | list) -> None:
     """Write indented JSON atomically."""
     with atomic_path(path) as temporary:
-        text = json.dumps(content, indent=2, ensure_ascii=False)
-        temporary.write_text(text + "\n", encoding="utf-8")
+        temporary.write_bytes(dump_json(content, indent=2))
+
+
+def dump_json(content: dict | list, indent: int | None = None) -> bytes:
+    r"""JSON in UTF-8, and its line end. Bytes of file names that are not UTF-8 become `\udcXX`."""
+    text = json.dumps(content, indent=indent, ensure_ascii=False) + "\n"
+    return text.encode("utf-8", "backslashreplace")
 
 
 def read_json(path: Path) -> Any:
@@ -51,3 +62,12 @@ def read_json(path: Path) -> Any:
         raise ValueError(f"{path}: no such file") from None
     except (ValueError, RecursionError):  # nested too deep
         raise ValueError(f"{path}: not JSON") from None
+
+
+def checksum(path: Path) -> str:
+    """SHA-256 of a file."""
+    with path.open("rb") as file:
+        digest = hashlib.sha256()
+        while chunk := file.read(2**20):
+            digest.update(chunk)
+    return digest.hexdigest()

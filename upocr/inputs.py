@@ -1,7 +1,8 @@
 """Names on a command line -> image files and the folders of their results."""
 
 import glob
-from collections.abc import Collection, Iterable
+import os
+from collections.abc import Callable, Collection, Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -15,10 +16,12 @@ class Input:
     Args:
         path: of the file.
         folder: of its results, relative to the folder of all results.
+        problem: why a name on standard input stands for no image.
     """
 
     path: Path
     folder: Path = Path()
+    problem: str = ""
 
 
 def collect_inputs(
@@ -32,24 +35,48 @@ def collect_inputs(
 
     A name is a file, a folder (its images; with `recursive` those below it, too, whose results keep
     their folders), a pattern such as `scans/*.png`, or `-` for one name per line of `lines`.
-    Missing files are listed, to be reported with the others. Folders and patterns leave out the
-    results of earlier runs: `results` (resolved paths), and all of an `output_dir` inside of the
-    folder. Raises ValueError for a folder or pattern without images, and if two files would share
-    the names of their results.
+    Missing files are listed, to be reported with the others, and so are lines that stand for
+    nothing. Folders and patterns leave out the results of earlier runs: `results` (resolved paths),
+    and all of an `output_dir` inside of the folder. Raises ValueError for a folder or pattern
+    without images, and if two files would share the names of their results.
     """
-    stripped = (line.strip() for line in lines)
-    named = [each for name in names for each in (filter(None, stripped) if name == "-" else [name])]
-    found = [each for name in named for each in _expand(name, recursive, output_dir, results)]
-    unique = {each.path.resolve(): each for each in found}
+
+    def expand(name: str) -> list[Input]:
+        return _expand(name, recursive, output_dir, results)
+
+    found: list[Input] = []
+    for name in names:
+        found += _listed(lines, expand) if name == "-" else expand(name)
+    unique = {resolve(each.path): each for each in found}
     if not unique:
         raise ValueError("no images are named")
     owners: dict[Path, Path] = {}
     for each in unique.values():
+        if each.problem:
+            continue
         result = each.folder / each.path.stem
         owner = owners.setdefault(result, each.path)
         if owner != each.path:
             raise ValueError(f"{owner} and {each.path} would both write the results {result}.*")
     return list(unique.values())
+
+
+def resolve(path: Path) -> Path:
+    """Absolute path without symbolic links; the path itself if it cannot exist."""
+    try:
+        return Path(os.path.realpath(path))  # unlike Path.resolve, does not mind loops of links
+    except (ValueError, OSError):
+        return path
+
+
+def _listed(lines: Iterable[str], expand: Callable[[str], list[Input]]) -> Iterator[Input]:
+    """Inputs of a list; a line that stands for none is one with a problem."""
+    for line in lines:
+        if name := line.strip():
+            try:
+                yield from expand(name)
+            except (ValueError, OSError) as error:
+                yield Input(Path(name), problem=str(error))
 
 
 def _expand(name: str, recursive: bool, output_dir: Path, results: Collection[Path]) -> list[Input]:
@@ -64,7 +91,7 @@ def _expand(name: str, recursive: bool, output_dir: Path, results: Collection[Pa
         matches = map(Path, sorted(glob.glob(name, recursive=True)))
         found = [Input(match) for match in matches if _is_image(match)]
         problem = "no image matches this pattern"
-    found = [each for each in found if each.path.resolve() not in results]
+    found = [each for each in found if resolve(each.path) not in results]
     if not found:
         raise ValueError(f"{name}: {problem}")
     return found

@@ -37,7 +37,7 @@ def locked(folder: Path, patience: float = 0) -> Iterator[None]:
     descriptor = _acquire(path, time.monotonic() + patience)
     try:
         os.ftruncate(descriptor, 0)
-        os.pwrite(descriptor, _description().encode(), 0)
+        os.pwrite(descriptor, describe_process().encode(errors="replace"), 0)
         yield
     finally:
         path.unlink(missing_ok=True)
@@ -48,7 +48,7 @@ def _acquire(path: Path, deadline: float) -> int:
     """File descriptor of the locked file."""
     while True:
         descriptor = os.open(path, os.O_RDWR | os.O_CREAT, 0o666)
-        if not _lock(descriptor):
+        if not lock(descriptor):
             if time.monotonic() < deadline:
                 os.close(descriptor)
                 time.sleep(INTERVAL)
@@ -64,8 +64,13 @@ def _acquire(path: Path, deadline: float) -> int:
         os.close(descriptor)  # of a run that has just ended and removed its file
 
 
-def _lock(descriptor: int) -> bool:
-    """Whether this process holds the lock now, or the file system knows none."""
+def lock(descriptor: int) -> bool:
+    """Lock a file until it is closed; False if another process holds it.
+
+    True as well where there are no locks.
+    """
+    if fcntl is None:
+        return True
     try:
         fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except BlockingIOError:
@@ -82,6 +87,13 @@ def _is_at(path: Path, descriptor: int) -> bool:
         return False
 
 
-def _description() -> str:
+def is_held(path: Path) -> bool:
+    """Whether a process holds the lock of a file."""
+    with path.open("r+b") as file:  # some network file systems lock nothing that is read only
+        return not lock(file.fileno())
+
+
+def describe_process() -> str:
+    """This process, for messages."""
     command = shlex.join([Path(sys.argv[0]).name, *sys.argv[1:]])
     return f"process {os.getpid()} on {socket.gethostname()}: {command}"

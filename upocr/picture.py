@@ -124,7 +124,7 @@ class Picture:
         if self.values.shape[2:] == (3,) and self.alpha is None:
             return self.values
         seen = np.empty((*self.size, 3), self.values.dtype)
-        for rows in row_bands(len(seen)):
+        for rows in row_bands(*self.size):
             seen[rows] = self._rgb_band(rows)
         return seen
 

@@ -1,8 +1,11 @@
 """Remove, segment or check the text of your own images."""
 
 import argparse
+import io
+import os
 import signal
 import sys
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
@@ -10,18 +13,24 @@ from upocr.backends.choice import AUTO, BACKENDS
 from upocr.cli import BOOL, HelpFormatter, Parser, positive_int
 from upocr.composite import COMPOSITES, DIFFERENCE, DILATION, parse_region
 from upocr.decisions import COMPONENT, DECISIONS
+from upocr.files import checksum
 from upocr.inputs import collect_inputs
 from upocr.job import Job
+from upocr.launch import Launch
+from upocr.ledger import recover
 from upocr.lock import locked
 from upocr.picture import MAX_PIXELS
+from upocr.plan import make_plan
 from upocr.predictor import MODES, UPOCR
+from upocr.quote import printable
 from upocr.records import RESULTS_FILE, Records
 from upocr.results import MIN_AREA
+from upocr.run import follow, lead
 from upocr.tasks import TASKS, load_module
 
 # What results depend on: a file done with other settings is not finished.
 SETTINGS = (
-    *("weights", "mode", "window", "region", "composite", "threshold", "format", "cutout"),
+    *("mode", "window", "composite", "threshold", "format", "cutout"),
     *("min_area", "dtype", "decision", "dilation"),
 )
 
@@ -43,6 +52,8 @@ def add_arguments(parser: argparse.ArgumentParser, task: str | None = None) -> N
     formats, lossy = ("png", "jpg", "webp", "same"), "jpg changes untouched pixels slightly"
     add("--format", choices=formats, default="png", help=f"of pictures without text; {lossy}")
     add("--max_pixels", type=positive_int, default=MAX_PIXELS, help="larger images are refused")
+    waiting = "seconds that several processes wait for each other at the start"
+    add("--join_timeout", type=positive_int, default=300, help=waiting)
 
     add = parser.add_argument_group("tasks").add_argument
     if task is None:
@@ -62,7 +73,7 @@ def add_arguments(parser: argparse.ArgumentParser, task: str | None = None) -> N
     add("--dilation", type=int, default=DILATION, help=reach)
     add("--threshold", type=float, help="of text pixels, 0-1; by default that of the task")
     add("--cutout", **BOOL, default=False, help="also write text on a transparent background")
-    add("--min_area", type=int, default=MIN_AREA, help="pixels of the smallest tampering region")
+    add("--min_area", type=int, default=MIN_AREA, help="pixels of the smallest region or word")
     add_model_arguments(parser)
 
 
@@ -116,9 +127,10 @@ def check(args: argparse.Namespace) -> None:
         TASKS[args.task]
 
 
-def build_job(args: argparse.Namespace, records: Records) -> Job:
+def build_job(args: argparse.Namespace, launch: Launch) -> Job:
     """Load the model and set up what it does with every file; raises ValueError."""
     region = parse_region(args.region, args.max_pixels) if args.region else None
+    args.num_threads = launch.num_threads(args.num_threads)
     model = load_model(args, window=args.window, mode=args.mode, max_pixels=args.max_pixels)
     tasks, composite = model.resolve(None if args.task == "all" else [args.task], args.composite)
     run_options = {
@@ -130,8 +142,23 @@ def build_job(args: argparse.Namespace, records: Records) -> Job:
         "min_area": args.min_area,
     }
     save_options = {"format": args.format, "cutout": args.cutout}
-    settings = {name: getattr(args, name) for name in SETTINGS}
-    return Job(model, tasks, run_options, save_options, records, settings, args.overwrite)
+    settings = {"weights": model.backend.checksum, "region": _content(args.region)}
+    settings |= {name: getattr(args, name) for name in SETTINGS}
+    return Job(
+        model,
+        tasks,
+        run_options,
+        save_options,
+        args.output_dir,
+        settings,
+        args.overwrite,
+        has_bars=launch.rank == 0,
+    )
+
+
+def _content(region: str | None) -> str | None:
+    """A region as it is recorded: of a mask its checksum."""
+    return checksum(Path(region)) if region and Path(region).is_file() else region
 
 
 def main(arguments: list[str] | None = None) -> int:
@@ -143,14 +170,39 @@ def predict(args: argparse.Namespace) -> int:
     """Run on files; 0 if all went well, 1 if some failed."""
     # A polite kill ends like an error: no temporary files, records of finished images kept.
     signal.signal(signal.SIGTERM, lambda number, frame: sys.exit(128 + number))
+    launch = Launch.from_environment(args.join_timeout, os.environ)
+    return _report(args, launch) if launch.rank == 0 else _help(args, launch)
+
+
+def _help(args: argparse.Namespace, launch: Launch) -> int:
+    """Do a share of the work that process 0 hands out, and leave the report to it."""
+    job = build_job(args, launch)
+    plan = launch.join(args.output_dir, job.settings)
+    records = Records(args.output_dir)
+    follow(job, plan, records, launch)
+    return 0
+
+
+def _report(args: argparse.Namespace, launch: Launch) -> int:
+    """Hand out the work, do a share of it, and put everything on record."""
     with locked(args.output_dir):
-        records = Records(args.output_dir)
+        records = recover(args.output_dir)
         inputs = collect_inputs(
-            args.images, args.recursive, sys.stdin, args.output_dir, records.files()
+            args.images, args.recursive, _lines(), args.output_dir, records.files()
         )
-        errors = build_job(args, records).run(inputs)
+        job = build_job(args, launch)
+        plan = make_plan(args.output_dir, inputs, launch.size)
+        launch.publish(args.output_dir, plan, job.settings)
+        errors = lead(job, plan, records, launch)
     for error in errors:
-        print(f"error: {error}", file=sys.stderr)
+        print(f"error: {printable(error)}", file=sys.stderr)
     done = f"{len(inputs) - len(errors)} of {len(inputs)} images done"
-    print(f"{done}, listed in {args.output_dir / RESULTS_FILE}")
+    print(f"{done}, listed in {printable(str(args.output_dir / RESULTS_FILE))}")
     return 1 if errors else 0
+
+
+def _lines() -> Iterable[str]:
+    """Standard input, whatever bytes the names consist of."""
+    if isinstance(sys.stdin, io.TextIOWrapper):
+        sys.stdin.reconfigure(errors="surrogateescape")
+    return sys.stdin

@@ -28,7 +28,7 @@ from upocr.scales import half_sizes, multiscale
 from upocr.tasks import TAMPERED_TEXT_DETECTION, TASKS, TEXT_REMOVAL, TEXT_SEGMENTATION
 from upocr.tiling import (
     STRIDE,
-    Bands,
+    Blocks,
     Progress,
     count_windows,
     no_progress,
@@ -144,7 +144,7 @@ class UPOCR:
             threshold: see `segment_text`.
             decision: `component` decides per word or stroke group, and the tasks of the model check
                 each other; `pixel` keeps the class that the network gives each pixel.
-            min_area: see `detect_tampering`.
+            min_area: see `segment_text` and `detect_tampering`.
             progress: called with the number of windows just finished.
 
         Returns the results by task. Raises ValueError for a wrong argument.
@@ -236,14 +236,22 @@ class UPOCR:
         *,
         threshold: float | None = None,
         decision: str = COMPONENT,
+        min_area: int = MIN_AREA,
         progress: Progress = no_progress,
     ) -> TextSegmentation:
         """Segment text: pixels whose channel mean exceeds `threshold` (0-1, default 0.4).
 
-        `image`, `decision` and `progress`: see `run`.
+        Words below `min_area` pixels are not listed. `image`, `decision` and `progress`: see `run`.
         """
         task = TEXT_SEGMENTATION.name
-        found = self.run(image, [task], threshold=threshold, decision=decision, progress=progress)
+        found = self.run(
+            image,
+            [task],
+            threshold=threshold,
+            decision=decision,
+            min_area=min_area,
+            progress=progress,
+        )
         return cast(TextSegmentation, found[task])
 
     def detect_tampering(
@@ -309,20 +317,20 @@ class UPOCR:
     ) -> dict[str, list[np.ndarray]]:
         """What the results keep of the outputs, (H, W, ...) arrays by task."""
         kept: dict[str, list[np.ndarray]] = {}
-        for top, band in self._bands(rgb, list(requests), progress):
+        for rows, columns, block in self._blocks(rgb, list(requests), progress):
             for index, (task, request) in enumerate(requests.items()):
-                output = band[:, :, 3 * index : 3 * index + 3]
+                output = block[:, :, 3 * index : 3 * index + 3]
                 parts = RESULTS[task].reduce(request, output)
                 if task not in kept:
-                    kept[task] = [np.empty((len(rgb), *x.shape[1:]), x.dtype) for x in parts]
+                    kept[task] = [np.empty((*rgb.shape[:2], *x.shape[2:]), x.dtype) for x in parts]
                 for whole, part in zip(kept[task], parts, strict=True):
-                    whole[top : top + len(part)] = part
+                    whole[rows, columns] = part
         return kept
 
-    def _bands(self, rgb: np.ndarray, tasks: Sequence[str], progress: Progress) -> Bands:
-        """Output of the tasks, three channels each, from top to bottom."""
+    def _blocks(self, rgb: np.ndarray, tasks: Sequence[str], progress: Progress) -> Blocks:
+        """Output of the tasks, three channels each."""
 
-        def level(picture: np.ndarray, tasks: Sequence[str]) -> Bands:
+        def level(picture: np.ndarray, tasks: Sequence[str]) -> Blocks:
             predict = partial(self.backend.predict, tasks=tasks)
             return tile(picture, predict, self.window, self.batch_size, progress)
 

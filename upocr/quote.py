@@ -15,6 +15,11 @@ def quote(value: object) -> str:
     return text if len(text) <= LONGEST else f"{text[: LONGEST - 3]}..."
 
 
+def printable(text: str) -> str:
+    """Text whose control characters, and bytes that are not UTF-8, are written as escapes."""
+    return "".join(each if each.isprintable() else repr(each)[1:-1] for each in text)
+
+
 _QUOTE = reprlib.Repr()
 _QUOTE.maxlevel = 2
 _QUOTE.maxstring = _QUOTE.maxother = 80

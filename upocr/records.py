@@ -1,9 +1,11 @@
 """`results.json`: one record per input file, kept from run to run."""
 
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
 from upocr.files import read_json, write_json
+from upocr.inputs import resolve
 
 RESULTS_FILE = "results.json"
 
@@ -22,9 +24,17 @@ def _is_record(record: object) -> bool:
     if not isinstance(record, dict) or not isinstance(record.get("input"), str):
         return False
     pages = record.get("pages")
-    return isinstance(pages, list) and all(
-        isinstance(page, dict) and {"page", "files"} <= set(page) for page in pages
+    return (
+        isinstance(pages, list)
+        and all(isinstance(page, dict) and {"page", "files"} <= set(page) for page in pages)
+        and all(_are_names(page["files"]) for page in pages)
+        and _are_names(record.get("older_files", []))
+        and _are_names(record.get("tasks", []))
     )
+
+
+def _are_names(names: object) -> bool:
+    return isinstance(names, list) and all(isinstance(name, str) for name in names)
 
 
 def record_files(record: Record) -> set[str]:
@@ -37,6 +47,12 @@ def _all_files(record: Record) -> set[str]:
     return record_files(record) | set(record.get("older_files", ()))
 
 
+def content_key(path: Path) -> Record:
+    """Size and time of an input: another picture under the same name has others."""
+    state = path.stat()
+    return {"bytes": state.st_size, "modified": state.st_mtime_ns}
+
+
 class Records:
     """The records of a folder of results.
 
@@ -46,30 +62,59 @@ class Records:
 
     def __init__(self, folder: Path) -> None:
         self.folder, self.path = folder, folder / RESULTS_FILE
-        earlier = read_results(self.path) if self.path.exists() else []
-        self._records = {record["input"]: record for record in earlier}
+        self._records: dict[str, Record] = {}  # by input
+        self._owners: dict[str, str] = {}  # file -> input
+        for record in read_results(self.path) if self.path.exists() else ():
+            self.add(record)
 
     def files(self) -> set[Path]:
         """Resolved paths of all results, those of replaced records included."""
         names = set().union(*map(_all_files, self._records.values()))
-        return {(self.folder / name).resolve() for name in names}
+        return {resolve(self.folder / name) for name in names}
 
     def finished(self, path: Path, tasks: tuple[str, ...], options: Record) -> Record | None:
-        """Record of an input whose tasks are done with the same options and still on disk."""
+        """Record of an input whose tasks are done, with the same options, and still on disk.
+
+        The input has its size and time of then, and no result is empty.
+        """
         record = self._records.get(str(path))
         if record is None or "error" in record or record.get("options") != options:
             return None
-        exist = all((self.folder / file).exists() for file in record_files(record))
-        return record if exist and set(tasks) <= set(record["tasks"]) else None
+        is_done = set(tasks) <= set(record.get("tasks", ())) and self._is_whole(path, record)
+        return record if is_done else None
+
+    def _is_whole(self, path: Path, record: Record) -> bool:
+        try:
+            same = content_key(path).items() <= record.items()
+            return same and all((self.folder / x).stat().st_size for x in record_files(record))
+        except (OSError, ValueError):  # a file that is gone, or cannot exist
+            return False
 
     def add(self, record: Record) -> None:
         """Take a record in place of those of the same input or with the same files."""
-        files, name = record_files(record), record["input"]
-        replaced = [
-            key for key, each in self._records.items() if key == name or files & record_files(each)
-        ]
-        older = set().union(*(_all_files(self._records.pop(key)) for key in replaced)) - files
+        name: str = record["input"]
+        files = record_files(record)
+        replaced = {self._owners[file] for file in files if file in self._owners} | {name}
+        older = set(record.get("older_files", ()))
+        for key in replaced & set(self._records):
+            older |= self._remove(key)
+        record = {key: value for key, value in record.items() if key != "older_files"}
+        older -= files
         self._records[name] = record | ({"older_files": sorted(older)} if older else {})
+        self._owners |= dict.fromkeys(files, name)
+
+    def _remove(self, name: str) -> set[str]:
+        """Take a record away and return its files."""
+        record = self._records.pop(name)
+        for file in record_files(record):
+            del self._owners[file]
+        return _all_files(record)
+
+    def arrange(self, names: Iterable[str]) -> None:
+        """Put the records of some inputs last, in the order of their names."""
+        for name in names:
+            if name in self._records:
+                self._records[name] = self._records.pop(name)
 
     def write(self) -> None:
         """Write `results.json`."""

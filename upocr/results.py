@@ -25,6 +25,7 @@ from upocr.tasks import (
     Task,
     Verdict,
 )
+from upocr.words import find_words
 
 OVERLAY_SIDE = 1600  # longest side of an overlay in pixels: for looking, not for measuring
 MIN_AREA = 16  # pixels of the smallest region that is listed
@@ -90,7 +91,7 @@ class Result(ABC):
     @classmethod
     @abstractmethod
     def reduce(cls, request: Request, output: np.ndarray) -> tuple[np.ndarray, ...]:
-        """Output (rows, W, 3) float32 in [0, 1] -> what is kept of it, (rows, W, ...) each."""
+        """A block of output (h, w, 3) float32 in [0, 1] -> what is kept of it, (h, w, ...) each."""
 
     @classmethod
     @abstractmethod
@@ -220,6 +221,12 @@ class ClassMap(Result):
         names = [each.name for each in self.task.classes]
         return find_regions(self.classes, self.scores, names, self.min_area)
 
+    def listing(self) -> dict[str, Any]:
+        """Size of the picture and regions, for JSON."""
+        height, width = self.source.size
+        regions = [region.as_dict() for region in self.regions]
+        return {"width": width, "height": height, "regions": regions}
+
     def summary(self) -> dict[str, Any]:
         """Pixels of every class but the first."""
         return {
@@ -237,6 +244,9 @@ class ClassMap(Result):
 
     def _write_classes(self, path: Path) -> None:
         write_array(path, self.task.class_picture(self.classes))
+
+    def _write_listing(self, path: Path) -> None:
+        write_json(path, self.listing())
 
     def _write_overlay(self, path: Path) -> None:
         tints = [each.tint for each in self.task.classes]
@@ -276,6 +286,11 @@ class TextSegmentation(ClassMap):
             text = confirmed_text(text, probability, threshold, detected)
         return cls(request.source, request.task, text, probability, request.options.min_area)
 
+    @cached_property
+    def regions(self) -> list[Region]:
+        """Words in reading order."""
+        return find_words(self.classes, self.scores, self.task.classes[1].name, self.min_area)
+
     @property
     def probability(self) -> np.ndarray:
         """(H, W) uint8, 255 is certainly text."""
@@ -293,11 +308,12 @@ class TextSegmentation(ClassMap):
         return super().summary() | {"score": score}
 
     def writers(self, format: str, cutout: bool) -> Writers:
-        """`probability.png`, `mask.png`, an overlay, and if asked for `cutout.png`."""
+        """`probability.png`, `mask.png`, an overlay, `words.json`, and if asked `cutout.png`."""
         writers: Writers = {
             "probability.png": lambda path: write_array(path, self.probability),
             "mask.png": lambda path: write_array(path, self.mask),
             "mask_overlay.png": self._write_overlay,
+            "words.json": self._write_listing,
         }
         return writers | ({"cutout.png": self._write_cutout} if cutout else {})
 
@@ -346,13 +362,8 @@ class TamperingDetection(ClassMap):
         return {
             "classes.png": self._write_classes,
             "classes_overlay.png": self._write_overlay,
-            "regions.json": self._write_regions,
+            "regions.json": self._write_listing,
         }
-
-    def _write_regions(self, path: Path) -> None:
-        height, width = self.source.size
-        regions = [region.as_dict() for region in self.regions]
-        write_json(path, {"width": width, "height": height, "regions": regions})
 
 
 def write_array(path: Path, array: np.ndarray) -> None:

@@ -7,12 +7,12 @@ import cv2
 import numpy as np
 
 from upocr.tasks import TASKS, TEXT_SEGMENTATION
-from upocr.tiling import Bands, enlarge_rows
+from upocr.tiling import Blocks, enlarge
 
 LARGE = 40  # text above this height in pixels, or half a window, is taken from a smaller scale
 LEAST = 0.25  # the smallest scale fits into this fraction of a window
 
-Level = Callable[[np.ndarray, Sequence[str]], Bands]  # a picture and tasks -> (rows, W, 3 * T)
+Level = Callable[[np.ndarray, Sequence[str]], Blocks]  # a picture and tasks -> 3 * T channels
 
 
 @dataclass(frozen=True)
@@ -29,13 +29,23 @@ class Coarse:
 
 
 def half_sizes(size: tuple[int, int], window: int) -> Iterator[tuple[int, int]]:
-    """1/2, 1/4, ... of (height, width), down to `LEAST` of a window."""
+    """1/2, 1/4, ... of (height, width), down to `LEAST` of a window.
+
+    Sizes that have no room for large text are left out.
+    """
     while max(size) > LEAST * window:
         size = -(-size[0] // 2), -(-size[1] // 2)
+        if min(size) <= least_large(window):
+            return
         yield size
 
 
-def multiscale(rgb: np.ndarray, tasks: Sequence[str], level: Level, window: int) -> Bands:
+def least_large(window: int) -> float:
+    """Height at one scale, in pixels, above which text is large for the next finer scale."""
+    return min(LARGE, window / 2) / 2
+
+
+def multiscale(rgb: np.ndarray, tasks: Sequence[str], level: Level, window: int) -> Blocks:
     """Run tasks at all scales; every scale adopts large text from the next smaller one.
 
     The segmentation decides what is large text, so the model must have that task.
@@ -46,9 +56,9 @@ def multiscale(rgb: np.ndarray, tasks: Sequence[str], level: Level, window: int)
         level: runs tasks on a picture at one scale.
         window: side in pixels.
     """
-    text = TEXT_SEGMENTATION.name
-    asked = [*tasks, *({text} - set(tasks))]
-    place = 3 * asked.index(text)
+    name = TEXT_SEGMENTATION.name
+    asked = [*tasks, *({name} - set(tasks))]
+    place = 3 * asked.index(name)
     pictures = [rgb]
     for size in half_sizes((len(rgb), rgb.shape[1]), window):
         pictures.append(cv2.resize(pictures[-1], size[::-1], interpolation=cv2.INTER_AREA))
@@ -56,29 +66,32 @@ def multiscale(rgb: np.ndarray, tasks: Sequence[str], level: Level, window: int)
     while len(pictures) > 1:
         smaller = pictures.pop()
         output = np.empty((*smaller.shape[:2], 3 * len(asked)), np.float16)
-        for top, band in _adopt(coarse, level(smaller, asked), smaller, asked):
-            output[top : top + len(band)] = band
-        probability = output[:, :, place : place + 3].astype(np.float32)
-        shares = large_text(TEXT_SEGMENTATION.classes_of(probability), window)
+        text = np.empty(smaller.shape[:2], np.uint8)
+        for rows, columns, block in _adopt(coarse, level(smaller, asked), smaller, asked):
+            output[rows, columns] = block
+            probability = output[rows, columns, place : place + 3].astype(np.float32)
+            text[rows, columns] = TEXT_SEGMENTATION.classes_of(probability)
+        shares = large_text(text, window)
         coarse = None if shares is None else Coarse(output, shares)
     yield from _adopt(coarse, level(rgb, tasks), rgb, tasks)
 
 
-def _adopt(coarse: Coarse | None, bands: Bands, image: np.ndarray, tasks: Sequence[str]) -> Bands:
-    """Bands of `image` with the large text of a smaller scale in its place."""
+def _adopt(
+    coarse: Coarse | None, blocks: Blocks, image: np.ndarray, tasks: Sequence[str]
+) -> Blocks:
+    """Blocks of `image` with the large text of a smaller scale in its place."""
     if coarse is None:
-        yield from bands
+        yield from blocks
         return
-    height, width = image.shape[:2]
+    size = image.shape[0], image.shape[1]
     kinds = np.repeat([0 if TASKS[task].decode is None else 1 for task in tasks], 3)
-    for top, band in bands:
-        rows = slice(top, top + len(band))
-        share = enlarge_rows(coarse.shares, rows, height, width)[:, :, kinds]
+    for rows, columns, block in blocks:
+        share = enlarge(coarse.shares, rows, columns, size)[:, :, kinds]
         if share.any():
-            other = enlarge_rows(coarse.output[:, :, : len(kinds)], rows, height, width)
-            yield top, band + share * (other - band)
+            other = enlarge(coarse.output[:, :, : len(kinds)], rows, columns, size)
+            yield rows, columns, block + share * (other - block)
         else:
-            yield top, band
+            yield rows, columns, block
 
 
 def large_text(text: np.ndarray, window: int) -> np.ndarray | None:
@@ -93,7 +106,7 @@ def large_text(text: np.ndarray, window: int) -> np.ndarray | None:
 
     Returns (h, w, 2) float32 in [0, 1], for pictures and for class maps.
     """
-    limit = min(LARGE, window / 2) / 2  # height here of letters LARGE high at the finer scale
+    limit = least_large(window)
     _, labels, stats, _ = cv2.connectedComponentsWithStats(text)
     sides = stats[:, [cv2.CC_STAT_WIDTH, cv2.CC_STAT_HEIGHT]]
     large = sides.min(axis=1) > limit

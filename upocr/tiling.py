@@ -1,18 +1,22 @@
 """Pictures of any size through a network: overlapping windows, blended smoothly."""
 
 from collections.abc import Callable, Iterator
-from itertools import islice, pairwise
+from dataclasses import dataclass
+from itertools import pairwise, product
+from operator import itemgetter
 
 import cv2
 import numpy as np
 
 STRIDE = 32  # the sides of a window are multiples of it
 OVERLAP = 0.25  # fraction of a window shared with each neighbour
-BAND = 256  # rows per step where a whole picture passes through floating point
+VERY_WIDE = 4  # widths per height from which windows go down the columns
+# Rows and columns per step where a whole picture passes through floating point.
+BAND, BAND_WIDTH = 256, 4096
 
 Predict = Callable[[np.ndarray], np.ndarray]  # (B, 3, h, w) float32 in [0, 1] -> (B, ..., h, w)
 Progress = Callable[[int], object]  # called with the number of windows just finished
-Bands = Iterator[tuple[int, np.ndarray]]  # first row, (rows, W, C) float32
+Blocks = Iterator[tuple[slice, slice, np.ndarray]]  # rows, columns, (rows, columns, C) float32
 
 
 def no_progress(count: int) -> None:
@@ -25,12 +29,12 @@ def tile(
     window: int,
     batch_size: int,
     progress: Progress = no_progress,
-) -> Bands:
-    """Run `predict` over a picture in windows and yield the blended output from top to bottom.
+) -> Blocks:
+    """Run `predict` over a picture in windows and yield the blended output block by block.
 
     Neighbouring windows fade into each other over a ramp halfway between their borders. Where both
-    agree, the result is exactly theirs. Only one row of windows is held, so memory depends on the
-    width of the picture but not on its height.
+    agree, the result is exactly theirs. Windows go along the rows, in a very wide picture down the
+    columns; what is held between them is a ramp across the picture.
 
     Args:
         image: (H, W, 3) uint8 or uint16, RGB; mirrored at its right and lower border up to the
@@ -41,22 +45,55 @@ def tile(
         progress: see `Progress`.
     """
     height, width = image.shape[:2]
-    sides = [min(window, round_up(side)) for side in (height, width)]
     ramp = ramp_of(window)
-    tops, lefts = (
-        window_starts(n, side, ramp) for n, side in zip((height, width), sides, strict=True)
-    )
-    corners = ((top, left) for top in tops for left in lefts)
+    rows, columns = _Axis.of(height, window, ramp), _Axis.of(width, window, ramp)
+    places = list(product(range(len(rows.starts)), range(len(columns.starts))))
+    if width > VERY_WIDE * height:
+        places.sort(key=itemgetter(1))
+    sides = rows.side, columns.side
 
     def outputs() -> Iterator[np.ndarray]:  # (C, h, w) each
-        while batch := list(islice(corners, batch_size)):
-            found = predict(np.stack([_cut(image, corner, sides) for corner in batch]))
+        for first in range(0, len(places), batch_size):
+            batch = places[first : first + batch_size]
+            corners = [(rows.starts[i], columns.starts[j]) for i, j in batch]
+            found = predict(np.stack([_cut(image, corner, sides) for corner in corners]))
             progress(len(batch))
             yield from found.reshape(len(batch), -1, *sides)
 
-    windows = outputs()
-    strips = (_join_columns(list(islice(windows, len(lefts))), lefts, width, ramp) for _ in tops)
-    yield from _join_rows(strips, tops, height, sides[0], ramp)
+    left: dict[int, np.ndarray] = {}  # by row of windows: the ramp to the next window
+    above: dict[int, np.ndarray] = {}  # by column
+    for (i, j), output in zip(places, outputs(), strict=True):
+        strip = _join(output, columns, j, left, i, axis=2)
+        block = _join(strip, rows, i, above, j, axis=1)
+        yield rows.cut(i), columns.cut(j), block.transpose(1, 2, 0)
+
+
+@dataclass(frozen=True)
+class _Axis:
+    """The windows of a picture along one axis.
+
+    Args:
+        starts: first pixels of the windows.
+        side: of the windows.
+        cuts: where the windows part: one fades into the next over `ramp` pixels from there.
+        ramp: see `ramp_of`.
+    """
+
+    starts: list[int]
+    side: int
+    cuts: list[int]
+    ramp: int
+
+    @classmethod
+    def of(cls, length: int, window: int, ramp: int) -> "_Axis":
+        side = min(window, round_up(length))
+        starts = window_starts(length, side, ramp)
+        inner = [ramp_start(start, before + side, ramp) for before, start in pairwise(starts)]
+        return cls(starts, side, [0, *inner, length], ramp)
+
+    def cut(self, index: int) -> slice:
+        """Pixels of the picture that window `index` yields."""
+        return slice(self.cuts[index], self.cuts[index + 1])
 
 
 def count_windows(height: int, width: int, window: int) -> int:
@@ -90,7 +127,7 @@ def window_starts(length: int, window: int, ramp: int) -> list[int]:
     return [i * steps // gaps * STRIDE for i in range(gaps + 1)]
 
 
-def _cut(image: np.ndarray, corner: tuple[int, int], sides: list[int]) -> np.ndarray:
+def _cut(image: np.ndarray, corner: tuple[int, int], sides: tuple[int, int]) -> np.ndarray:
     """The window at (top, left) as (3, h, w) float32 in [0, 1]."""
     top, left = corner
     part = image[top : top + sides[0], left : left + sides[1]]
@@ -116,68 +153,77 @@ def _fade(ramp: int) -> np.ndarray:
     return (1 - np.cos(np.pi * position)) / 2
 
 
-def _join_columns(windows: list[np.ndarray], lefts: list[int], width: int, ramp: int) -> np.ndarray:
-    """One row of windows (C, h, w) -> a strip (C, h, W)."""
-    channels, height, side = windows[0].shape
-    strip = np.empty((channels, height, lefts[-1] + side), np.float32)
-    strip[:, :, :side] = windows[0]
-    for (before, left), output in zip(pairwise(lefts), windows[1:], strict=True):
-        start = ramp_start(left, before + side, ramp)
-        end = start + ramp
-        shared = strip[:, :, start:end]
+def _join(
+    output: np.ndarray,
+    windows: _Axis,
+    index: int,
+    ramps: dict[int, np.ndarray],
+    key: int,
+    axis: int,
+) -> np.ndarray:
+    """Part of the output (C, h, w) of window `index` that it yields, faded in from the last window.
+
+    ramps: under `key` the last window has left its ramp, and this one leaves its own.
+    """
+    start, own = windows.starts[index], windows.cut(index)
+    own = slice(own.start - start, own.stop - start)
+    part = _part(output, own, axis).copy()
+    if index:
+        shape = [1, 1, 1]
+        shape[axis] = windows.ramp
+        head, before = _part(part, slice(windows.ramp), axis), ramps.pop(key)
         # One window plus a fraction of the difference is exact where both agree.
-        shared += _fade(ramp) * (output[:, :, start - left : end - left] - shared)
-        strip[:, :, end : left + side] = output[:, :, end - left :]
-    return strip[:, :, :width]
+        head[:] = before + _fade(windows.ramp).reshape(shape) * (head - before)
+    if index + 1 < len(windows.starts):
+        ramps[key] = _part(output, slice(own.stop, own.stop + windows.ramp), axis).copy()
+    return part
 
 
-def _join_rows(
-    strips: Iterator[np.ndarray], tops: list[int], height: int, side: int, ramp: int
-) -> Bands:
-    """Strips (C, h, W) -> consecutive bands (rows, W, C)."""
-    tail = None  # of the strip above, over the ramp
-    begin = 0
-    for index, (top, strip) in enumerate(zip(tops, strips, strict=True)):
-        if tail is not None:
-            head = strip[:, begin - top : begin - top + ramp]
-            head[:] = tail + _fade(ramp)[:, None] * (head - tail)
-        last = index + 1 == len(tops)
-        end = height if last else ramp_start(tops[index + 1], top + side, ramp)
-        yield begin, strip[:, begin - top : end - top].transpose(1, 2, 0)
-        if not last:
-            tail = strip[:, end - top : end - top + ramp].copy()
-        begin = end
+def _part(array: np.ndarray, places: slice, axis: int) -> np.ndarray:
+    """A view of (C, h, w) cut along one axis."""
+    return array[:, places] if axis == 1 else array[:, :, places]
 
 
-def run_resized(image: np.ndarray, predict: Predict, side: int) -> Bands:
+def run_resized(image: np.ndarray, predict: Predict, side: int) -> Blocks:
     """Run `predict` on the whole picture resized to `side` x `side`; yield its output enlarged."""
     small = cv2.resize(image, (side, side), interpolation=cv2.INTER_AREA)
     output = predict(to_unit(small)[None]).reshape(-1, side, side).transpose(1, 2, 0)
     height, width = image.shape[:2]
-    for rows in row_bands(height):
-        yield rows.start, enlarge_rows(output, rows, height, width)
+    for rows in cuts(height, BAND):
+        for columns in cuts(width, BAND_WIDTH):
+            yield rows, columns, enlarge(output, rows, columns, (height, width))
 
 
-def enlarge_rows(small: np.ndarray, rows: slice, height: int, width: int) -> np.ndarray:
-    """Rows of `small`, (h, w) or (h, w, C), resized bilinearly to (height, width)."""
-    return _stretch(_stretch(small, 0, rows, height), 1, slice(0, width), width)
-
-
-def _stretch(small: np.ndarray, axis: int, places: slice, size: int) -> np.ndarray:
-    """Part of `small` with an axis resized bilinearly to `size`.
+def enlarge(small: np.ndarray, rows: slice, columns: slice, size: tuple[int, int]) -> np.ndarray:
+    """A block of `small`, (h, w) or (h, w, C), resized bilinearly to `size`, (height, width).
 
     Unlike in OpenCV, a value does not depend on the number of channels.
     """
-    old = small.shape[axis]
+    before, after, share = _neighbours(rows, small.shape[0], size[0])
+    left, right, part = _neighbours(columns, small.shape[1], size[1])
+    first = left[0]
+    small = small[:, first : right[-1] + 1]
+    tall = _mix(small.take(before, 0), small.take(after, 0), share, 0)
+    return _mix(tall.take(left - first, 1), tall.take(right - first, 1), part, 1)
+
+
+def _neighbours(places: slice, old: int, size: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Of `places` on an axis resized from `old` to `size`: pixels before, after, share of these."""
     position = ((np.arange(places.start, places.stop) + 0.5) * old / size - 0.5).clip(0, old - 1)
     before = np.floor(position).astype(int)
-    after = np.minimum(before + 1, old - 1)
-    share = (position - before).astype(np.float32)
-    share = share.reshape(-1, *[1] * (small.ndim - axis - 1))
-    start = small.take(before, axis)
-    return start + share * (small.take(after, axis) - start)
+    return before, np.minimum(before + 1, old - 1), (position - before).astype(np.float32)
 
 
-def row_bands(height: int) -> Iterator[slice]:
-    """Slices that cut `height` rows into bands."""
-    return (slice(top, min(top + BAND, height)) for top in range(0, height, BAND))
+def _mix(start: np.ndarray, end: np.ndarray, share: np.ndarray, axis: int) -> np.ndarray:
+    return start + share.reshape(-1, *[1] * (start.ndim - axis - 1)) * (end - start)
+
+
+def row_bands(height: int, width: int) -> Iterator[slice]:
+    """Slices that cut the rows of a picture into bands, lower ones in a very wide picture."""
+    rows = max(1, min(BAND, BAND * BAND_WIDTH // width))
+    return cuts(height, rows)
+
+
+def cuts(length: int, step: int) -> Iterator[slice]:
+    """Slices that cut `length` pixels into pieces of `step`, the last one shorter."""
+    return (slice(start, min(start + step, length)) for start in range(0, length, step))

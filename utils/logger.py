@@ -1,4 +1,4 @@
-"""Logs: a line per print interval, a JSON line per epoch, TensorBoard and W&B on request."""
+"""Logs: a line per print interval, and a JSON line per epoch."""
 
 import datetime
 import json
@@ -54,6 +54,7 @@ class StepLog:
         device: its peak memory is printed.
         patience: consecutive steps with a loss or gradient that is not finite before a
             `DivergenceError`, see `SCALER_PATIENCE`.
+        report: called in the main process with the numbers of every line, such as `train/total`.
         pauses: called after every step with the number of finished ones; true ends `steps`.
     """
 
@@ -66,11 +67,12 @@ class StepLog:
         optimizer: torch.optim.Optimizer,
         device: torch.device,
         patience: int = 0,
+        report: Callable[[dict[str, float]], None] = lambda numbers: None,
         pauses: Callable[[int], bool] = lambda step: False,
     ) -> None:
         self.epoch, self.epochs, self.iterations = epoch, epochs, iterations
         self.print_freq, self.patience = print_freq, patience
-        self._optimizer, self._device = optimizer, device
+        self._optimizer, self._device, self._report = optimizer, device, report
         self._pending: list[tuple[int, dict[str, Tensor]]] = []
         self.step = 0  # finished ones
         self._pauses = pauses
@@ -138,16 +140,18 @@ class StepLog:
         self._take_in()
         means, self._recent = self._recent.means(), Averages()
         if is_main_process():
+            lr = self._optimizer.param_groups[0]["lr"]
             logger.info(
                 "epoch %d [%d/%d]  %s  lr %.2e  %s  memory %.0f MiB",
                 self.epoch,
                 step + 1,
                 self.iterations,
                 format_losses(means),
-                self._optimizer.param_groups[0]["lr"],
+                lr,
                 self._times(step),
                 peak_memory_mib(self._device),
             )
+            self._report({"lr": lr} | {f"train/{name}": mean for name, mean in means.items()})
 
     def _read(self) -> list[tuple[int, dict[str, float]]]:
         """(step, losses averaged over the processes) of the pending steps, each once."""
@@ -220,38 +224,21 @@ def format_losses(losses: dict[str, float]) -> str:
 
 
 class RunLog:
-    """Files of a training run: `config.yaml`, `log.txt`, and on request TensorBoard and W&B.
+    """Files of a training run: `config.yaml` and `log.txt`.
 
-    Only the main process writes, and the first two only from `begin` on.
+    Only the main process writes, and only from `begin` on.
 
     Args:
         output_dir: folder of the run.
         config: content of `config.yaml`.
         start_epoch: first epoch of this run; an old log loses its lines from there on.
-        tensorboard: write event files to `output_dir/tensorboard`.
-        wandb: log to Weights & Biases.
     """
 
-    def __init__(
-        self,
-        output_dir: Path,
-        config: dict[str, Any],
-        start_epoch: int,
-        tensorboard: bool,
-        wandb: bool,
-    ) -> None:
+    def __init__(self, output_dir: Path, config: dict[str, Any], start_epoch: int) -> None:
         self._file = output_dir / "log.txt"
-        self._writer = self._wandb = None
         self._config = config
-        if not is_main_process():
-            return
-        self._earlier = self._before(start_epoch)
-        if tensorboard:
-            self._writer = _import_tensorboard()(log_dir=str(output_dir / "tensorboard"))
-        if wandb:
-            self._wandb = _import_wandb().init(
-                project="upocr", dir=str(output_dir), config=config, resume="allow"
-            )
+        if is_main_process():
+            self._earlier = self._before(start_epoch)
 
     def begin(self) -> None:
         """Replace the files of an earlier run, as soon as this one has something to show."""
@@ -273,18 +260,11 @@ class RunLog:
             raise ValueError(f"{self._file}: not a log of this program, move it away") from None
 
     def write(self, epoch: int, record: dict[str, Any]) -> None:
-        """Append a JSON line, and its numbers to TensorBoard and W&B."""
+        """Append a JSON line."""
         if not is_main_process():
             return
         with self._file.open("a") as file:
             file.write(json.dumps({"epoch": epoch, **record}) + "\n")
-        numbers = {name: n for name, n in _flatten(record).items() if isinstance(n, int | float)}
-        if self._writer is not None:
-            for name, number in numbers.items():
-                self._writer.add_scalar(name, number, epoch)
-            self._writer.flush()
-        if self._wandb is not None:
-            self._wandb.log(numbers, step=epoch)
 
 
 def whole_lines(text: str) -> list[str]:
@@ -296,29 +276,3 @@ def whole_lines(text: str) -> list[str]:
         is_ours = last.startswith("{") or not last.strip("\0")
         return lines if is_ours else [*lines, last]
     return [*lines, last]
-
-
-def _flatten(record: dict[str, Any], prefix: str = "") -> dict[str, Any]:
-    flat: dict[str, Any] = {}
-    for name, value in record.items():
-        if isinstance(value, dict):
-            flat |= _flatten(value, f"{prefix}{name}/")
-        else:
-            flat[prefix + name] = value
-    return flat
-
-
-def _import_tensorboard() -> type:
-    try:
-        from torch.utils.tensorboard import SummaryWriter  # noqa: PLC0415 - optional
-    except ImportError:
-        raise ValueError("--tensorboard true needs the package tensorboard") from None
-    return SummaryWriter
-
-
-def _import_wandb() -> Any:
-    try:
-        import wandb  # noqa: PLC0415 - optional
-    except ImportError:
-        raise ValueError("--wandb true needs the package wandb") from None
-    return wandb

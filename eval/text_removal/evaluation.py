@@ -12,7 +12,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
 
 from datasets.files import Folder, match_folders
 from eval.text_removal.fid import frechet_inception_distance
-from eval.text_removal.scores import PAPER, PROTOCOL, STRICT, PairScore, average_scores, score_pair
+from eval.text_removal.scores import PROTOCOL, PairScore, average_scores, score_pair, table_rows
 from utils.cli import BOOL, Parser, run
 from utils.files import write_json
 from utils.image import SUFFIXES
@@ -20,7 +20,6 @@ from utils.processes import end_with_parent
 
 Pair = tuple[Path, Path]  # output, label
 
-UNITS = {"psnr": "dB", "age": "grey levels"}
 NOTES = """\
 paper   protocol of the published tables: short side resized to 512, identical images excluded,
         error pixels divided by 512 x 512, MSSIM with every scale at full resolution
@@ -92,24 +91,8 @@ def _score_pairs(pairs: list[Pair], num_workers: int) -> list[PairScore]:
 
 def format_table(results: dict[str, Any]) -> str:
     """Both sets side by side, with the digits of float32."""
-    paper, strict = results["paper"], results["strict"]
-    lines = [f"text removal: {results['num_images']} images", ""]
-    lines.append(f"{'':<10}{'paper':>14}{'strict':>14}")
-    for key in ("num_images", "num_identical", *dict.fromkeys(PAPER + STRICT)):
-        cells = [_format_cell(part, key) for part in (paper, strict)]
-        lines.append(f"{key:<14}{cells[0]:>10}{cells[1]:>14}  {UNITS.get(key, '')}".rstrip())
-    low, high = strict["psnr_interval"]
-    lines.append(f"{'psnr, 95 %':<14}{'-':>10}{f'{low:.2f}-{high:.2f}':>14}  {UNITS['psnr']}")
-    return "\n".join([*lines, "", NOTES])
-
-
-def _format_cell(part: dict[str, Any], key: str) -> str:
-    if key not in part:
-        return "-"
-    value = part[key]
-    if isinstance(value, float):
-        return f"{value:#.7g}"
-    return "none" if value is None else str(value)
+    title = f"text removal: {results['num_images']} images"
+    return "\n".join([title, "", *table_rows(results), "", NOTES])
 
 
 if __name__ == "__main__":

@@ -7,7 +7,7 @@ from PIL import Image
 from torch import Tensor
 
 from eval.evaluator import EVALUATORS, Evaluator, Results, Samples
-from eval.text_removal.scores import PROTOCOL, PairScore, average_scores, score_pair
+from eval.text_removal.scores import PROTOCOL, PairScore, average_scores, score_pair, table_rows
 from tasks import TEXT_REMOVAL
 from utils import dist
 from utils.image import tensor_to_array, write_png
@@ -53,6 +53,10 @@ class TextRemovalEvaluator(Evaluator):
     @classmethod
     def headline(cls) -> dict[str, str]:
         return {"PSNR of the whole output": "strict/psnr", "paper's PSNR": "paper/psnr"}
+
+    @classmethod
+    def table(cls, results: Results) -> list[str]:
+        return table_rows(results) if "strict" in results else []
 
 
 def _resize(image: np.ndarray, size: tuple[int, int]) -> np.ndarray:

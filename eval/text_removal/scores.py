@@ -1,6 +1,6 @@
 """From pairs of image files to the two sets of averages, for the evaluator and the command."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from statistics import fmean
 from typing import Any, TypedDict
@@ -14,6 +14,7 @@ from utils.image import read_rgb
 PROTOCOL = "text_removal_image_average"
 PAPER = ("psnr", "mssim", "mse", "age", "peps", "pceps")
 STRICT = ("psnr", "ms_ssim", "ssim", "mse", "age", "peps", "pceps")
+UNITS = {"psnr": "dB", "age": "grey levels"}
 
 
 class PairScore(TypedDict):
@@ -70,3 +71,24 @@ def average_scores(scores: Iterable[PairScore]) -> dict[str, dict[str, Any]]:
 def _mean_interval(values: list[float]) -> list[float]:
     ordered = torch.tensor(sorted(values), dtype=torch.float64)
     return interval(ordered[resamples(len(ordered))].mean(dim=1))
+
+
+def table_rows(averages: Mapping[str, dict[str, Any]]) -> list[str]:
+    """Both sets of `average_scores` side by side, with the digits of float32."""
+    paper, strict = averages["paper"], averages["strict"]
+    rows = [f"{'':<10}{'paper':>14}{'strict':>14}"]
+    for key in ("num_images", "num_identical", *dict.fromkeys(PAPER + STRICT)):
+        cells = [_cell(part, key) for part in (paper, strict)]
+        rows.append(f"{key:<14}{cells[0]:>10}{cells[1]:>14}  {UNITS.get(key, '')}".rstrip())
+    low, high = strict["psnr_interval"]
+    rows.append(f"{'psnr, 95 %':<14}{'-':>10}{f'{low:.2f}-{high:.2f}':>14}  {UNITS['psnr']}")
+    return rows
+
+
+def _cell(part: dict[str, Any], key: str) -> str:
+    if key not in part:
+        return "-"
+    value = part[key]
+    if isinstance(value, float):
+        return f"{value:#.7g}"
+    return "none" if value is None else str(value)

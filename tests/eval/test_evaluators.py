@@ -10,7 +10,7 @@ import torch.multiprocessing
 from PIL import Image
 from torch import Tensor
 
-from eval import EvaluationOptions, build_evaluator
+from eval import EvaluationOptions, build_evaluator, report
 from tasks import TASKS
 from utils import dist
 
@@ -55,6 +55,11 @@ def test_segmentation_counts_text_and_drops_ignored_pixels(tmp_path):
     assert evaluator.score(results) == results["fg_iou"]
     assert not pictures(tmp_path)
     json.dumps(results)  # plain Python numbers
+    assert report("text_segmentation", "TextSeg", results) == [
+        "TextSeg          fgIoU 0.5455  F 0.7059  (1 images)",
+        "                           iou     f_score   precision      recall",
+        "    text                0.5455      0.7059      0.6000      0.8571",
+    ]
 
 
 def test_segmentation_pools_the_pixels_of_all_images(tmp_path):

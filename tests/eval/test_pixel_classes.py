@@ -6,7 +6,7 @@ import torch
 import torch.nn.functional as F
 from PIL import Image
 
-from eval import EVALUATORS, EvaluationOptions, PixelClassEvaluator, build_evaluator
+from eval import EVALUATORS, EvaluationOptions, PixelClassEvaluator, build_evaluator, report
 from eval.pixel_classes import class_numbers, resize_output
 from tasks import (
     TAMPERED_TEXT_DETECTION,
@@ -58,6 +58,12 @@ def test_a_fourth_task_is_scored_and_drawn(seals, tmp_path):
     }
     assert evaluator.score(results) == results["mean_iou"]
     assert evaluator.headline() == {"IoU seal": "iou_seal", "mean IoU": "mean_iou"}
+    assert report(SEALS.name, "letters", results) == [
+        "letters          IoU seal 0.3333  mean IoU 0.3333  (1 images)",
+        "                           iou     f_score   precision      recall",
+        "    seal                0.3333      0.5000      0.5000      0.5000",
+        "    mean                0.3333      0.5000           -           -",
+    ]
     drawn = np.asarray(Image.open(tmp_path / "letters" / "a.png"))
     assert (drawn[0] == [(200, 0, 0), (0, 0, 0), (200, 0, 0), (200, 0, 0)]).all()
 

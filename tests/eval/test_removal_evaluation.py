@@ -13,7 +13,7 @@ import pytest
 import torch
 from PIL import Image
 
-from eval import build_evaluator
+from eval import build_evaluator, report
 from eval.text_removal import evaluation, fid
 from utils.cli import run
 
@@ -110,7 +110,19 @@ def test_evaluator_equals_the_command_on_the_folder_it_wrote(tmp_path):
             output[None], [{"name": str(index), "size": size, "label_path": str(path)}]
         )
     pairs = evaluation.match_pairs(tmp_path / "SCUT-EnsText", tmp_path / "gt")
-    assert evaluation.evaluate_pairs(pairs) == evaluator.compute()
+    results = evaluator.compute()
+    assert evaluation.evaluate_pairs(pairs) == results
+    headline, *table = report("text_removal", "SCUT-EnsText", results)
+    assert headline.endswith("(5 images)")
+    assert "\n".join(row.removeprefix("    ") for row in table) in evaluation.format_table(results)
+    assert len(table) == 12
+
+
+def test_images_without_labels_have_no_table(tmp_path):
+    results = build_evaluator("text_removal", "mine", tmp_path).compute()
+    assert report("text_removal", "mine", results) == [
+        "mine             PSNR of the whole output none  paper's PSNR none  (0 images)"
+    ]
 
 
 # --- bad input

@@ -67,6 +67,24 @@ def test_task_weights_scale_all_terms_of_a_task_in_the_sum_only():
     torch.testing.assert_close(scaled, plain + 2 * detection - segmentation)
 
 
+def test_image_losses_join_the_sum_of_text_removal():
+    batch, outputs = make_batch([*TASKS]), make_outputs(3)
+    plain, terms = build_criterion(TASKS, None)(outputs, batch)
+    factors = {"gradient": 2.0, "ssim": 0.5}
+    total, more = build_criterion(TASKS, None, {TASKS[0]: 3.0}, factors)(outputs, batch)
+    assert set(more) - set(terms) == {"text_removal/gradient", "text_removal/ssim"}
+    extra = 2 * terms["text_removal/msr"]  # of the task weight
+    extra += 3 * sum(factors[name] * more[f"text_removal/{name}"] for name in factors)
+    torch.testing.assert_close(total, plain + extra)
+
+
+def test_image_losses_that_do_not_fit_are_refused():
+    with pytest.raises(ValueError, match="unknown image loss 'x', expected one of gradient, ssim"):
+        build_criterion(TASKS, None, image_losses={"x": 1.0})
+    with pytest.raises(ValueError, match="losses of text_removal, which is not trained"):
+        build_criterion(TASKS[1:], None, image_losses={"ssim": 1.0})
+
+
 def test_a_weight_of_an_unknown_task_is_refused():
     with pytest.raises(ValueError, match="unknown task 'x', expected one of text_removal, "):
         build_criterion(TASKS, None, {"x": 1.0})

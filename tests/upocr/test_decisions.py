@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from tasks import UNCALIBRATED, Verdict
-from upocr.decisions import GAP, confirmed_text, judge_words, stroke_groups
+from upocr.decisions import GAP, TextRule, confirmed_text, judge_words, stroke_groups
 
 
 def blank() -> np.ndarray:
@@ -51,6 +51,17 @@ def test_groups_need_the_detection():
     kept = confirmed_text(text, 255 * text, 0.4, detected)
     assert (kept[5:10, 5:25] == 1).all()
     assert kept.sum() == 100
+
+
+def test_sure_groups_need_no_detection():
+    text, probability = blank(), blank()
+    text[5:10, 5:20] = text[20:25, 5:20] = 1
+    probability[5:10, 5:20] = 0.85 * 255
+    probability[20:25, 5:20] = 0.75 * 255
+    kept = confirmed_text(text, probability, 0.4, blank(), TextRule(sure=0.8))
+    assert (kept[5:10, 5:20] == 1).all()
+    assert kept.sum() == 75
+    assert confirmed_text(text, 255 * text, 0.4, blank(), TextRule(sure=1.0)).sum() == 0
 
 
 def test_maps_without_text_stay_empty():

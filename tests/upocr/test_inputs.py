@@ -59,3 +59,18 @@ def test_nothing_found_and_names_that_collide(folder, names, message):
     Path("empty").mkdir()
     with pytest.raises(ValueError, match=message):
         found(*names)
+
+
+def test_a_line_that_stands_for_no_image_stops_only_itself(folder):
+    Path("empty").mkdir()
+    Path("loop.png").symlink_to("loop.png")
+    lines = ["in/a.png\n", "empty\n", "a\0.png\n", f"{'x' * 300}.png\n", "in/*.gif\n", "in/b.JPG"]
+    inputs = collect_inputs(["-", "loop.png"], False, lines, Path("out"), ())
+    problems = {str(each.path): each.problem for each in inputs}
+    assert list(problems) == [*(line.strip() for line in lines), "loop.png"]
+    assert [name for name, problem in problems.items() if not problem] == [
+        *("in/a.png", "a\0.png", "in/b.JPG", "loop.png")  # to be reported when they are opened
+    ]
+    assert "no images in this folder" in problems["empty"]
+    assert "too long" in problems[f"{'x' * 300}.png"]
+    assert "no image matches" in problems["in/*.gif"]

@@ -25,6 +25,11 @@ def test_saved_files(painter, photo, tmp_path):
     assert regions["width"] == 200
     assert set(regions["regions"][0]) == {"class", "box", "polygon", "score", "area"}
     assert regions["regions"][0]["class"] == "tampered"
+    words = json.loads((tmp_path / "image.words.json").read_text())
+    assert [(word["class"], word["box"]) for word in words["regions"]] == [
+        ("text", [60, 40, 90, 50]),
+        ("text", [20, 100, 40, 108]),
+    ]
     classes = np.array(Image.open(tmp_path / "image.classes.png"))
     assert (classes[45, 70] == (0, 0, 255)).all()
     assert (classes[0, 0] == (255, 0, 0)).all()

@@ -10,6 +10,16 @@ def test_halves_go_down_to_a_quarter_of_a_window():
     assert list(half_sizes((100, 128), 512)) == []
 
 
+def test_no_scale_without_room_for_large_text():
+    """Letters of 40 pixels do not fit into a picture of 40: its halves would change nothing."""
+    assert list(half_sizes((65_000, 1), 512)) == []
+    assert list(half_sizes((40, 65_000), 512)) == []
+    assert list(half_sizes((42, 1000), 512)) == [(21, 500)]
+    full = np.ones((20, 300), np.uint8)
+    assert large_text(full, 512) is None
+    assert large_text(np.ones((21, 300), np.uint8), 512) is not None
+
+
 def test_large_text_brings_its_narrow_neighbours_along():
     text = np.zeros((120, 200), np.uint8)
     places = {"O": (20, 20, 60), "I": (20, 84, 6), "far": (20, 190, 6), "small": (100, 100, 10)}

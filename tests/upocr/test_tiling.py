@@ -1,10 +1,14 @@
 """Tiling: exact for pointwise functions, smooth between windows, bounded in memory."""
 
+import tracemalloc
+from itertools import product
+
 import numpy as np
 import pytest
 import torch
 
-from upocr.tiling import count_windows, enlarge_rows, row_bands, tile, to_unit, window_starts
+from upocr import tiling
+from upocr.tiling import count_windows, cuts, enlarge, row_bands, tile, to_unit, window_starts
 
 SIZES = [
     (1, 1), (1, 2), (3, 1), (7, 5), (31, 33), (32, 32), (33, 31), (63, 65), (64, 64), (65, 64),
@@ -19,13 +23,15 @@ def picture(height: int, width: int, dtype=np.uint8) -> np.ndarray:
 
 
 def whole(image: np.ndarray, predict, window: int = 64, batch_size: int = 7) -> np.ndarray:
-    """The bands of `tile` put together; they must follow one another."""
-    bands, end = [], 0
-    for top, band in tile(image, predict, window, batch_size):
-        assert top == end
-        bands.append(band)
-        end += len(band)
-    return np.concatenate(bands)
+    """The blocks of `tile` put together; they must cover every pixel once."""
+    output, times = None, np.zeros(image.shape[:2], int)
+    for rows, columns, block in tile(image, predict, window, batch_size):
+        if output is None:
+            output = np.empty((*image.shape[:2], block.shape[2]), np.float32)
+        output[rows, columns] = block
+        times[rows, columns] += 1
+    assert (times == 1).all()
+    return output
 
 
 @pytest.mark.parametrize(("height", "width"), SIZES)
@@ -89,11 +95,44 @@ def test_batches_and_windows_have_the_promised_size():
     assert sum(shape[0] for shape in seen) == count_windows(100, 150, 64)
 
 
-def test_only_one_row_of_windows_is_read_ahead():
+def test_one_window_is_read_ahead():
     calls = []
-    bands = tile(picture(2000, 64), lambda images: calls.append(1) or images, 64, 1)
-    next(bands)
+    blocks = tile(picture(2000, 64), lambda images: calls.append(1) or images, 64, 1)
+    next(blocks)
     assert len(calls) == 1
+
+
+@pytest.mark.parametrize("shape", [(100, 1200), (1200, 100)])
+def test_the_order_of_the_windows_makes_no_difference(shape, monkeypatch):
+    image = picture(*shape)
+
+    def uneven(images):  # overlapping windows disagree
+        return (
+            images
+            * np.linspace(0.1, 1, 64, dtype=np.float32)
+            * images.mean((2, 3))[..., None, None]
+        )
+
+    found = []
+    for limit in (0, 1000):  # columns first, rows first
+        monkeypatch.setattr(tiling, "VERY_WIDE", limit)
+        found.append(whole(image, uneven))
+    np.testing.assert_array_equal(*found)
+
+
+@pytest.mark.parametrize("longer", ["height", "width"])
+def test_memory_does_not_grow_with_the_longer_side(longer):
+    def peak(length: int) -> int:
+        shape = (length, 100, 3) if longer == "height" else (100, length, 3)
+        image = np.zeros(shape, np.uint8)
+        tracemalloc.start()
+        for _ in tile(image, lambda images: np.repeat(images, 3, 1), 64, 2):
+            pass
+        most = tracemalloc.get_traced_memory()[1]
+        tracemalloc.stop()
+        return most
+
+    assert peak(32_000) < peak(1000) + 2**18  # the ramps of a side of 31,000 pixels: 2^24 bytes
 
 
 @pytest.mark.parametrize("length", [65, 100, 112, 113, 500, 1001])
@@ -113,8 +152,19 @@ def test_no_more_windows_than_needed(length, count):
 
 def test_enlarge_agrees_with_torch():
     small = np.random.default_rng(0).random((9, 7, 3), np.float32)
-    large = np.concatenate([enlarge_rows(small, rows, 600, 31) for rows in row_bands(600)])
+    large = np.empty((600, 31, 3), np.float32)
+    for rows, columns in product(cuts(600, 256), cuts(31, 10)):
+        large[rows, columns] = enlarge(small, rows, columns, (600, 31))
     expected = torch.nn.functional.interpolate(
         torch.from_numpy(small).permute(2, 0, 1)[None], (600, 31), mode="bilinear"
     )
     np.testing.assert_allclose(large, expected[0].permute(1, 2, 0).numpy(), atol=1e-5)
+
+
+@pytest.mark.parametrize(("height", "width"), [(1, 1), (1000, 30), (3, 3_000_000), (700, 50_000)])
+def test_bands_follow_one_another_and_are_no_larger_than_promised(height, width):
+    bands = list(row_bands(height, width))
+    assert [band.start for band in bands] == [0, *(band.stop for band in bands[:-1])]
+    assert bands[-1].stop == height
+    most = max(band.stop - band.start for band in bands)
+    assert most == 1 or most * width <= tiling.BAND * tiling.BAND_WIDTH

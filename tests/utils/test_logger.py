@@ -10,9 +10,9 @@ import torch
 from utils.logger import Averages, DivergenceError, RunLog, StepLog
 
 
-def step_log(iterations: int, print_freq: int = 1, epoch: int = 0, patience: int = 0) -> StepLog:
+def step_log(iterations: int, print_freq: int = 1, epoch: int = 0, **options) -> StepLog:
     optimizer = torch.optim.SGD([torch.nn.Parameter(torch.zeros(1))], lr=0.25)
-    return StepLog(epoch, 5, iterations, print_freq, optimizer, torch.device("cpu"), patience)
+    return StepLog(epoch, 5, iterations, print_freq, optimizer, torch.device("cpu"), **options)
 
 
 def losses(total: float, norm: float = 1.0) -> dict[str, torch.Tensor]:
@@ -48,7 +48,8 @@ def test_averages_leave_out_what_is_not_finite():
 
 
 def test_a_line_per_interval_and_one_at_the_end(caplog):
-    log = step_log(5, print_freq=2, epoch=1)
+    reported: list[dict[str, float]] = []
+    log = step_log(5, print_freq=2, epoch=1, report=reported.append)
     with caplog.at_level(logging.INFO):
         for step in log.steps():
             log.got_data()
@@ -63,6 +64,8 @@ def test_a_line_per_interval_and_one_at_the_end(caplog):
     assert "total 2.5000" in lines[1]
     assert "lr 2.50e-01" in lines[2]
     assert log.means() == {"total": 2.0, "grad_norm": 1.0, "text_removal/msr": 2.0}
+    assert [numbers.pop("train/total") for numbers in reported] == [0.5, 2.5, 4.0]
+    assert reported[2] == {"lr": 0.25, "train/grad_norm": 1.0, "train/text_removal/msr": 4.0}
 
 
 TORN = {
@@ -78,7 +81,7 @@ TORN = {
 def test_a_torn_last_line_of_the_log_is_dropped(tmp_path, kind):
     file = tmp_path / "log.txt"
     file.write_bytes(b'{"epoch": 0}\n{"epoch": 1}\n' + TORN[kind].encode("latin-1"))
-    log = RunLog(tmp_path, {}, start_epoch=3, tensorboard=False, wandb=False)
+    log = RunLog(tmp_path, {}, start_epoch=3)
     log.begin()
     log.write(3, {"lr": 0.1})
     epochs = [json.loads(line)["epoch"] for line in file.read_text().splitlines()]
@@ -89,5 +92,5 @@ def test_a_torn_last_line_of_the_log_is_dropped(tmp_path, kind):
 def test_a_file_that_is_no_log_is_named_and_kept(tmp_path, content):
     (tmp_path / "log.txt").write_text(content)
     with pytest.raises(ValueError, match=r"log\.txt: not a log of this program"):
-        RunLog(tmp_path, {}, start_epoch=3, tensorboard=False, wandb=False)
+        RunLog(tmp_path, {}, start_epoch=3)
     assert (tmp_path / "log.txt").read_text() == content

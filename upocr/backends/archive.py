@@ -63,13 +63,20 @@ class Archive:
 
     def write(self, path: Path) -> None:
         """Write a ZIP archive, complete or not at all."""
-        manifest = {"version": VERSION, **asdict(self)}
-        manifest["files"] = {name: _sha256(data) for name, data in self.files.items()}
-        content = {MANIFEST: json.dumps(manifest, indent=2).encode(), **self.files}
+        content = {MANIFEST: self._manifest(), **self.files}
         with atomic_path(path) as temporary, zipfile.ZipFile(temporary, "w") as file:
             for name, data in content.items():
                 entry = zipfile.ZipInfo(name, TIME)
                 file.writestr(entry, data, zipfile.ZIP_DEFLATED, 9)
+
+    def checksum(self) -> str:
+        """SHA-256 of everything, however it is compressed."""
+        return _sha256(self._manifest())
+
+    def _manifest(self) -> bytes:
+        manifest = {"version": VERSION, **asdict(self)}
+        manifest["files"] = {name: _sha256(data) for name, data in self.files.items()}
+        return json.dumps(manifest, indent=2).encode()
 
 
 def read_archive(path: Path) -> Archive:

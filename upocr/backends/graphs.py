@@ -41,6 +41,7 @@ class GraphBackend:
     def __init__(self, archive: Archive, runs: Mapping[str, Run]) -> None:
         self.tasks, self.image_size = archive.tasks, archive.image_size
         self.verdict = archive.verdict
+        self.checksum = archive.checksum()
         self._runs = runs
         self._tables = lru_cache(SIZES)(lambda height, width: _tables(archive, height, width))
 

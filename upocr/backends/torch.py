@@ -2,6 +2,7 @@
 
 import hashlib
 from collections.abc import Sequence
+from functools import cached_property
 from pathlib import Path
 from urllib.parse import urlparse
 
@@ -11,6 +12,7 @@ import torch
 from models import UPOCRNetwork
 from models.checkpoint import build_from_checkpoint, load_checkpoint
 from models.fast import for_inference
+from upocr.files import checksum
 from upocr.tasks import UNCALIBRATED, Verdict
 from utils import dist
 
@@ -35,9 +37,16 @@ class TorchBackend:
         device: torch.device,
         dtype: torch.dtype | None = None,
         verdict: Verdict = UNCALIBRATED,
+        weights: Path | None = None,
     ) -> None:
         self.network, self.tasks, self.image_size = network, network.tasks, image_size
         self.device, self.dtype, self.verdict = device, dtype, verdict
+        self._weights = weights
+
+    @cached_property
+    def checksum(self) -> str:
+        """SHA-256 of the file of the weights, "" without one."""
+        return "" if self._weights is None else checksum(self._weights)
 
     @torch.inference_mode()
     def predict(self, images: np.ndarray, tasks: Sequence[str]) -> np.ndarray:
@@ -66,12 +75,13 @@ def load(
         torch.set_num_threads(num_threads)
     target = dist.select_device(device)
     precision = dist.inference_dtype(target, dtype)
-    checkpoint = load_checkpoint(find_weights(weights))
+    path = find_weights(weights)
+    checkpoint = load_checkpoint(path)
     model = build_from_checkpoint(checkpoint)
     network = for_inference(model, precision or torch.float32).to(target)
     if compile:
         network.compile()
-    return TorchBackend(network, checkpoint.image_size, target, precision, checkpoint.verdict)
+    return TorchBackend(network, checkpoint.image_size, target, precision, checkpoint.verdict, path)
 
 
 def has_accelerator() -> bool:

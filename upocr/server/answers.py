@@ -15,6 +15,7 @@ import numpy as np
 from upocr.composite import change_mask
 from upocr.picture import Picture, encode_picture, from_rgb, output_suffix
 from upocr.results import Result, TamperingDetection, TextRemoval, TextSegmentation
+from upocr.server.information import LEAST_PROBABILITY
 
 MEDIA_TYPES = {
     "png": "image/png",
@@ -27,12 +28,11 @@ MEDIA_TYPES = {
 REMOVED_SUFFIXES = ("png", "jpg", "webp")
 FILES_OF = {
     "text_removal": (*(f"removed.{each}" for each in REMOVED_SUFFIXES), "change.png"),
-    "text_segmentation": ("mask.png", "probability.png", "cutout.png"),
+    "text_segmentation": ("mask.png", "probability.png", "cutout.png", "words.json"),
     "tampered_text_detection": ("classes.png", "regions.json"),
 }
 # Beside the picture without text, the command writes these (and overlays).
-OF_COMMAND = ("mask.png", "probability.png", "classes.png", "regions.json")
-LEAST_PROBABILITY = 0.05  # below, no threshold of the page finds text
+OF_COMMAND = ("mask.png", "probability.png", "words.json", "classes.png", "regions.json")
 
 Encoders = Mapping[str, Callable[[], bytes]]  # ending of the file name -> content
 
@@ -109,24 +109,20 @@ def _of_segmentation(result: TextSegmentation) -> Encoders:
         "mask.png": lambda: _png(result.mask),
         "probability.png": lambda: _png(result.probability),
         "cutout.png": cutout,
+        "words.json": lambda: _json(result.listing()),
     }
 
 
 def _of_detection(result: TamperingDetection) -> Encoders:
-    def regions() -> bytes:
-        text = json.dumps(_regions(result), indent=2, ensure_ascii=False)
-        return f"{text}\n".encode()
-
     return {
         "classes.png": lambda: _png(result.task.class_picture(result.classes)),
-        "regions.json": regions,
+        "regions.json": lambda: _json(result.listing()),
     }
 
 
-def _regions(result: TamperingDetection) -> dict[str, Any]:
-    height, width = result.source.size
-    regions = [region.as_dict() for region in result.regions]
-    return {"width": width, "height": height, "regions": regions}
+def _json(content: dict[str, Any]) -> bytes:
+    """As the command writes it."""
+    return f"{json.dumps(content, indent=2, ensure_ascii=False)}\n".encode()
 
 
 def _png(array: np.ndarray) -> bytes:
@@ -157,7 +153,7 @@ def as_json(
     content["tasks"] = {task: result.summary() for task, result in results.items()}
     for result in results.values():
         if isinstance(result, TamperingDetection):
-            content["regions"] = _regions(result)["regions"]
+            content["regions"] = result.listing()["regions"]
     content["files"] = {
         ending: {
             "type": MEDIA_TYPES[ending.rpartition(".")[2]],

@@ -12,18 +12,16 @@ from fastapi.staticfiles import StaticFiles
 from starlette.exceptions import HTTPException
 
 from upocr import __version__
-from upocr.composite import DILATION, FEATHER
-from upocr.decisions import GAP, MARGIN, MIN_AGREEMENT
 from upocr.predictor import UPOCR
 from upocr.server import work
-from upocr.server.answers import LEAST_PROBABILITY, Answer
+from upocr.server.answers import Answer
 from upocr.server.events import FAILED, LOG, EventResponse
 from upocr.server.form import Settings, read_form
+from upocr.server.information import ROUTES, describe
 from upocr.server.limits import Limits
 from upocr.server.problem import Problem
 from upocr.server.security import Guard
 from upocr.server.worker import Cancelled, Job, Worker
-from upocr.tasks import TEXT_SEGMENTATION
 
 STATIC = Path(__file__).parent / "static"
 SUMMARIES = {
@@ -56,7 +54,7 @@ def build_app(model: UPOCR, worker: Worker, limits: Limits, only_local: bool = T
     app.add_middleware(Guard, only_local=only_local)
     _answer_problems(app)
     _add_information(app, model, limits)
-    for route in (*work.ROUTES, work.ALL):
+    for route in (*ROUTES, work.ALL):
         app.add_api_route(
             f"/v1/{route}",
             _endpoint(route, model, worker, limits),
@@ -133,20 +131,7 @@ def _add_information(app: FastAPI, model: UPOCR, limits: Limits) -> None:
 
     @app.get("/v1/model", summary="Tasks, classes, limits")
     async def information() -> dict[str, Any]:
-        return {
-            "tasks": {route: task for route, task in work.ROUTES.items() if task in model.tasks},
-            "window": model.window,
-            "limits": {"max_bytes": limits.max_bytes, "max_pixels": limits.max_pixels},
-            "decision": {
-                "threshold": TEXT_SEGMENTATION.threshold,
-                "least_threshold": LEAST_PROBABILITY,
-                "margin": MARGIN,
-                "min_agreement": MIN_AGREEMENT,
-                "gap": GAP,
-                "dilation": DILATION,
-                "feather": FEATHER,
-            },
-        }
+        return describe(model.tasks, model.window, limits.max_bytes, limits.max_pixels)
 
 
 def _add_page(app: FastAPI) -> None:

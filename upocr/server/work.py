@@ -24,15 +24,11 @@ from upocr.server.answers import (
     encoders,
 )
 from upocr.server.form import Form, parse_box
+from upocr.server.information import ROUTES
 from upocr.server.problem import Problem
 from upocr.server.worker import Job
 
 ALL = "all"
-ROUTES = {
-    "remove": "text_removal",
-    "segment": "text_segmentation",
-    "detect": "tampered_text_detection",
-}
 REMOVED = "removed"  # in the format that the request names
 DEFAULT_OUTPUT = {"remove": REMOVED, "segment": "mask.png", "detect": "regions.json", ALL: "zip"}
 

@@ -274,7 +274,7 @@ def test_a_task_that_the_model_lacks(start, upload):
     assert response.json()["error"] == "The model was trained on text_segmentation only."
     assert httpx.get(f"{server.url}/v1/model").json()["tasks"] == {"segment": "text_segmentation"}
     archive = zipfile.ZipFile(io.BytesIO(post(server.url, "all", upload).content))
-    assert archive.namelist() == ["photo.mask.png", "photo.probability.png"]
+    assert archive.namelist() == ["photo.mask.png", "photo.probability.png", "photo.words.json"]
 
 
 def test_bugs_are_answered_and_logged(start, upload, caplog):

@@ -1,13 +1,27 @@
 """The page in headless Chromium, as a user meets it."""
 
 import io
+import os
 from collections.abc import Iterator
+from pathlib import Path
 
 import browser as browsers
 import numpy as np
 import pytest
 from own_images import Painter
-from own_server import Gate, Running, encoded, noise_with_text, running
+from own_server import Gate, Running, encoded, running
+from page_user import (
+    READY,
+    Doubtful,
+    choose,
+    decoded,
+    drop,
+    on_picture,
+    set_format,
+    set_threshold,
+    shown,
+    two_words,
+)
 from PIL import Image
 
 import predict
@@ -20,31 +34,11 @@ pytestmark = [
     pytest.mark.skipif(MISSING is not None, reason=f"{MISSING} is not installed"),
 ]
 
-READY = "!document.getElementById('panel').inert"
-
 
 @pytest.fixture(scope="module")
 def chromium(tmp_path_factory) -> Iterator[browsers.Browser]:
     with browsers.open_browser(tmp_path_factory.mktemp("downloads")) as browser:
         yield browser
-
-
-class Doubtful(Painter):
-    """The text on the left is certain, that on the right is not."""
-
-    def predict(self, images, tasks):
-        found = super().predict(images, tasks)
-        if "text_segmentation" in tasks:
-            at = list(tasks).index("text_segmentation")
-            bright = images[:, 1:2] > 0.05  # red with a little green
-            found[:, at] *= np.where(bright, np.float32(0.6), np.float32(1))
-        return found
-
-
-def two_words() -> np.ndarray:
-    image = noise_with_text()
-    image[20:30, 120:180] = (255, 20, 0)
-    return image
 
 
 @pytest.fixture(scope="module")
@@ -84,66 +78,6 @@ def command(monkeypatch, photo, tmp_path):
         return (tmp_path / "out" / name).read_bytes()
 
     return run
-
-
-def drop(page: browsers.Browser, content: bytes, name: str = "photo.png") -> None:
-    """Drop a file onto the page."""
-    page.run(
-        """const file = new File([new Uint8Array(arguments[0])], arguments[1], {type: "image/png"});
-        const dataTransfer = new DataTransfer();
-        dataTransfer.items.add(file);
-        for (const kind of ["dragover", "drop"])
-          document.body.dispatchEvent(new DragEvent(kind, {dataTransfer, bubbles: true}));""",
-        list(content),
-        name,
-    )
-
-
-def choose(page: browsers.Browser, selector: str) -> None:
-    """Click at a radio button or an option, which styles may cover."""
-    page.run("document.querySelector(arguments[0]).click()", selector)
-
-
-def set_threshold(page: browsers.Browser, value: float) -> None:
-    page.run(
-        """const slider = document.getElementById("threshold");
-        slider.value = arguments[0];
-        slider.dispatchEvent(new Event("input"));""",
-        value,
-    )
-
-
-def set_format(page: browsers.Browser, value: str) -> None:
-    page.run("document.getElementById('format').value = arguments[0]", value)
-
-
-def shown(page: browsers.Browser) -> np.ndarray:
-    """The result as the canvas shows it, at the double size, (150, 200, 3)."""
-    page.run("document.getElementById('split').focus()")
-    page.keys("\ue011")  # Home: the result covers the whole picture
-    page.run("return new Promise((r) => requestAnimationFrame(() => requestAnimationFrame(r)))")
-    values = page.run(
-        """const canvas = document.getElementById("view");
-        const [left, top] = [(canvas.width - 400) / 2, (canvas.height - 300) / 2].map(Math.round);
-        return [...canvas.getContext("2d").getImageData(left, top, 400, 300).data];"""
-    )
-    return np.array(values, np.uint8).reshape(300, 400, 4)[1::2, 1::2, :3]
-
-
-def decoded(content: bytes) -> np.ndarray:
-    return np.array(Image.open(io.BytesIO(content)).convert("RGB"))
-
-
-def on_picture(page: browsers.Browser, x: float, y: float) -> tuple[float, float]:
-    """Point of the window over a point of the picture, which is fitted."""
-    left, top, width, height = page.run(
-        """const box = document.getElementById("view").getBoundingClientRect();
-        return [box.left, box.top, box.width, box.height];"""
-    )
-    scale = min(2, width / 200, height / 150)
-    return left + (width - 200 * scale) / 2 + x * scale, top + (
-        height - 150 * scale
-    ) / 2 + y * scale
 
 
 def test_drop_and_download_the_bytes_of_the_command(page, photo, command):
@@ -344,6 +278,28 @@ def test_every_control_has_a_name(page, photo):
     drop(page, photo.read_bytes())
     page.wait(READY)
     assert unnamed() == []
+
+
+@pytest.mark.skipif("AXE" not in os.environ, reason="AXE names no axe.min.js of axe-core")
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+def test_axe_finds_no_violation(page, photo, scheme):
+    axe = Path(os.environ["AXE"]).read_text(encoding="utf-8")
+
+    def violations() -> list[str]:
+        page.run(axe)
+        found = page.run("return axe.run(document).then((results) => results.violations)")
+        return [f"{each['id']}: {node['target']}" for each in found for node in each["nodes"]]
+
+    page.use_scheme(scheme)
+    assert violations() == []
+    drop(page, photo.read_bytes())
+    page.wait(READY)
+    for task in ("remove", "segment", "detect"):
+        choose(page, f"input[value={task}]")
+        assert violations() == []
+    drop(page, b"no picture")
+    page.wait("document.getElementById('error')?.checkVisibility()")
+    assert violations() == []
 
 
 def test_the_page_of_the_api_lists_the_routes(page, site):

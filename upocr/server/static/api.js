@@ -1,21 +1,63 @@
-// The API of this server.
+// The engine of the page, here the API of this server. local/api.js has the same exports.
 
-const PASSING = [0, 408, 429, 503]; // statuses that a second try may not meet
+import { Failure } from "./failure.js";
+import { channel, decode } from "./pixels.js";
 
-/** A sentence for the user. */
-export class Failure extends Error {
-  constructor(sentence, status = 0) {
-    super(sentence);
-    this.mayPass = PASSING.includes(status);
-  }
-}
+export const hasApi = true;
+export const NOTE = "Nothing is stored.";
+export const FIRST_STEP = "Sending";
+
+// Files that the page shows or keeps for the download.
+const WANTED = {
+  remove: ["removed.png", "removed.jpg", "painted.png"],
+  segment: ["mask.png", "probability.png"],
+  detect: ["classes.png", "regions.json"],
+};
 
 export async function getModel() {
   return (await reached(fetch("/v1/model"))).json();
 }
 
+/**
+ * Run all tasks on a file and resolve to name, size, regions, files and maps of the result, and to
+ * its pixels as `source` if they are needed. options: signal, onProgress(kind, data).
+ */
+export async function analyse(file, model, needsSource, options) {
+  const include = Object.keys(model.tasks).flatMap((each) => WANTED[each]);
+  if (needsSource) include.push("source.png");
+  const result = await run("all", { image: file, include: include.join(",") }, options);
+  const files = Object.fromEntries(
+    Object.entries(result.files).map(([name, each]) => [name, fileOf(each)]));
+  const decoded = async (name, read = (image) => image) =>
+    files[name] && read(await decode(files[name]));
+  return {
+    ...result,
+    files,
+    source: await decoded("source.png"),
+    likelihood: await decoded("probability.png", (image) => channel(image, 0)),
+    classes: await decoded("classes.png", classesIn),
+    painted: await decoded("painted.png"),
+  };
+}
+
+/** A file for other thresholds and regions than those of `analyse`, as the command writes it. */
+export async function produce(picture, task, name, options) {
+  const fields = { image: picture.file, include: name, threshold: String(picture.threshold) };
+  if (task === "remove" && !picture.region.isEmpty) fields.region = await picture.region.file();
+  const { files } = await run(task, fields, options);
+  return fileOf(files[name]);
+}
+
+function classesIn({ data, width, height }) {
+  const classes = new Uint8Array(width * height);
+  for (let i = 0, j = 0; i < classes.length; i++, j += 4) {
+    classes[i] = data[j + 1] > 127 ? 1 : data[j + 2] > 127 ? 2 : 0;
+  }
+  return classes;
+}
+
 /** Send a form and resolve to the JSON of the result; throws Failure with a sentence. */
-export async function run(route, fields, { signal, onProgress }) {
+async function run(route, fields, { signal, onProgress }) {
   const body = new FormData();
   for (const [key, value] of Object.entries(fields)) {
     if (value instanceof Blob) body.append(key, value, value.name ?? `${key}.png`);
@@ -59,7 +101,7 @@ async function* events(body) {
 }
 
 /** A file of the result. */
-export function fileOf({ type, data }) {
+function fileOf({ type, data }) {
   const bytes = Uint8Array.fromBase64?.(data) ?? Uint8Array.from(atob(data), (c) => c.charCodeAt(0));
   return new Blob([bytes], { type });
 }

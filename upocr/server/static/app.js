@@ -1,7 +1,8 @@
 // The page: one picture, three views of it, and what the user chooses.
 
-import { Failure, fileOf, getModel, run } from "./api.js";
-import { Composite, canvasOf, channel, classesOf, confirmed, decode, overlay, runsAbove } from "./pixels.js";
+import { FIRST_STEP, NOTE, analyse, getModel, hasApi, produce } from "./api.js";
+import { Failure } from "./failure.js";
+import { Composite, canvasOf, classesOf, confirmed, decode, overlay, runsAbove } from "./pixels.js";
 import { Region } from "./region.js";
 import { Viewer } from "./viewer.js";
 
@@ -11,12 +12,6 @@ const FORMATS = {
   remove: { "removed.png": "PNG", "removed.jpg": "JPEG" },
   segment: { "mask.png": "Mask", "cutout.png": "Cut-out" },
   detect: { "regions.json": "JSON", "classes.png": "PNG" },
-};
-// Files that the page shows or keeps for the download.
-const WANTED = {
-  remove: ["removed.png", "removed.jpg", "painted.png"],
-  segment: ["mask.png", "probability.png"],
-  detect: ["classes.png", "regions.json"],
 };
 const VERBS = { remove: "Text removed", segment: "Text", detect: "Genuine and tampered text" };
 
@@ -31,7 +26,7 @@ const viewer = new Viewer($("view"), $("split"), {
     $("size").setAttribute("aria-label", `${percent(scale)}: actual size`);
   },
 });
-let model; // what the server says about itself
+let model; // what the engine says about itself
 let picture = null; // { blob, name, original, ... }; null on the first page
 let task = "remove";
 let tool = null; // brush, rectangle or null
@@ -51,7 +46,7 @@ async function open(blob, name) {
   hideError();
   showWork();
   if (next.original) viewer.show(canvasFrom(next.original));
-  if (await busy(() => analyse(next), () => open(blob, name))) {
+  if (await busy(() => complete(next), () => open(blob, name))) {
     refresh();
     showResult();
     $("download").focus({ preventScroll: true });
@@ -59,51 +54,38 @@ async function open(blob, name) {
 }
 
 /** Run all tasks; nothing is run again until the download asks for other bytes. */
-async function analyse(next) {
-  const include = Object.keys(model.tasks).flatMap((each) => WANTED[each]);
-  if (!next.original) include.push("source.png"); // of a kind that this browser does not show
-  const fields = { image: next.file, include: include.join(",") };
-  next.result = await send("all", fields);
-  const files = Object.fromEntries(
-    Object.entries(next.result.files).map(([name, file]) => [name, fileOf(file)]));
-  next.files = files;
-  if (files["source.png"]) {
-    next.original = await decode(files["source.png"]);
-    viewer.show(canvasFrom(next.original));
+async function complete(next) {
+  next.result = await analyse(next.file, model, !next.original, request());
+  const { width, height, source, likelihood, classes, painted } = next.result;
+  if (source) {
+    next.original = source;
+    viewer.show(canvasFrom(source));
   }
-  const { width, height } = next.original;
-  if (width !== next.result.width || height !== next.result.height) {
+  if (width !== next.original.width || height !== next.original.height) {
     throw new Failure("This browser shows the picture in another size.");
   }
   next.after = canvasOf(width, height);
   next.region = new Region(width, height);
   next.threshold = model.decision.threshold;
-  if (files["probability.png"]) next.probability = channel(await decode(files["probability.png"]), 0);
-  if (files["classes.png"]) next.classes = await readClasses(files["classes.png"]);
-  if (files["painted.png"] && next.probability) {
-    next.composite = new Composite(next.original, await decode(files["painted.png"]), model.decision);
+  next.classes = classes;
+  if (likelihood) {
+    next.likelihood = likelihood;
+    next.probability = Uint8ClampedArray.from(likelihood);
   }
+  if (painted && likelihood) next.composite = new Composite(next.original, painted, model.decision);
   next.runs = textRuns(next);
 }
 
-async function readClasses(blob) {
-  const { data, width, height } = await decode(blob);
-  const classes = new Uint8Array(width * height);
-  for (let i = 0, j = 0; i < classes.length; i++, j += 4) {
-    classes[i] = data[j + 1] > 127 ? 1 : data[j + 2] > 127 ? 2 : 0;
-  }
-  return classes;
-}
-
-function textRuns({ probability, classes, threshold, original: { width, height } }) {
-  if (!probability) return [];
-  const runs = runsAbove(probability, width, height, 255 * threshold);
+function textRuns({ likelihood, probability, classes, threshold, original: { width, height } }) {
+  if (!likelihood) return [];
+  const runs = runsAbove(likelihood, width, height, 255 * threshold);
   return confirmed(runs, width, probability, classes, threshold, model.decision);
 }
 
-function send(route, fields) {
+/** Options of a request to the engine, which Cancel ends. */
+function request() {
   controller = new AbortController();
-  return run(route, fields, { signal: controller.signal, onProgress: showProgress });
+  return { signal: controller.signal, onProgress: showProgress };
 }
 
 /** Draw the result of the task with threshold and region as they are. */
@@ -115,7 +97,7 @@ function refresh() {
     composite.update(runs, region.allowed());
     context.putImageData(composite.image, 0, 0);
   } else if (task === "remove") {
-    createImageBitmap(picture.files["removed.png"]).then((bitmap) => {
+    createImageBitmap(picture.result.files["removed.png"]).then((bitmap) => {
       context.drawImage(bitmap, 0, 0);
       viewer.draw();
     });
@@ -144,7 +126,7 @@ function showWork() {
 function showResult() {
   for (const id of ["split", "tag-before", "tag-after"]) show(id, true);
   $("panel").inert = false;
-  const hasThreshold = Boolean(picture.probability) && task !== "detect";
+  const hasThreshold = Boolean(picture.likelihood) && task !== "detect";
   show("threshold-group", hasThreshold);
   show("region-group", task === "remove" && Boolean(picture.composite));
   show("legend", task !== "remove");
@@ -203,7 +185,7 @@ function hover(point, place) {
 /** Do something that takes time, with a card and Cancel; whether it succeeded. */
 async function busy(action, again) {
   $("bar").removeAttribute("value");
-  $("busy-text").textContent = "Sending";
+  $("busy-text").textContent = FIRST_STEP;
   show("busy", true);
   $("cancel").focus();
   const mine = picture;
@@ -225,8 +207,9 @@ function showProgress(kind, data) {
   if (kind === "queue") {
     $("busy-text").textContent = data.ahead ? `Waiting for ${data.ahead} other${data.ahead > 1 ? "s" : ""}` : "Reading";
   } else {
-    $("busy-text").textContent = percent(data.done / data.total);
-    $("bar").value = data.done / data.total;
+    const share = data.done / data.total;
+    $("busy-text").textContent = kind === "load" ? `Loading the model: ${percent(share)}` : percent(share);
+    $("bar").value = share;
   }
 }
 
@@ -261,7 +244,7 @@ function reset(clean = true) {
   show("work", false);
   show("tasks", false);
   show("new", false);
-  show("api", true);
+  show("api", hasApi);
   show("start", true);
   if (clean) hideError();
   $("file").focus();
@@ -303,21 +286,14 @@ async function download() {
   const name = $("format").value;
   const isUntouched = task === "detect"
     || (picture.threshold === model.decision.threshold && (task === "segment" || picture.region.isEmpty));
-  let file = isUntouched ? picture.files[name] : null;
-  if (!file && !await busy(async () => { file = await fromServer(name); }, download)) return;
+  let file = isUntouched ? picture.result.files[name] : null;
+  const make = async () => { file = await produce(picture, task, name, request()); };
+  if (!file && !await busy(make, download)) return;
   const link = document.createElement("a");
   link.href = URL.createObjectURL(file);
   link.download = `${picture.result.name}.${name}`;
   link.click();
   setTimeout(() => URL.revokeObjectURL(link.href), 10_000);
-}
-
-/** The exact bytes, as the command would write them. */
-async function fromServer(name) {
-  const fields = { image: picture.file, include: name, threshold: String(picture.threshold) };
-  if (task === "remove" && !picture.region.isEmpty) fields.region = await picture.region.file();
-  const { files } = await send(task, fields);
-  return fileOf(files[name]);
 }
 
 // Events
@@ -429,7 +405,7 @@ function addSamples() {
   $("samples").append(...Object.entries(SAMPLES).map(([name, label]) => {
     const button = document.createElement("button");
     const image = new Image();
-    image.src = `/static/samples/${name}.jpg`;
+    image.src = new URL(`samples/${name}.jpg`, import.meta.url);
     image.alt = `Sample: ${label}`;
     button.append(image);
     button.addEventListener("click", async () => {
@@ -440,6 +416,8 @@ function addSamples() {
 }
 
 async function start() {
+  $("note").textContent = NOTE;
+  show("api", hasApi);
   try {
     model = await getModel();
   } catch (error) {

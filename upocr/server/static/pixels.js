@@ -25,19 +25,24 @@ export function channel(image, index) {
   return values;
 }
 
-/** Runs of values above a limit. */
-export function runsAbove(values, width, height, limit) {
+/** Runs of the pixels whose number `is` accepts. */
+export function runsWhere(width, height, is) {
   const runs = [];
   for (let y = 0; y < height; y++) {
     const row = y * width;
     for (let x = 0; x < width; x++) {
-      if (values[row + x] <= limit) continue;
+      if (!is(row + x)) continue;
       const start = x;
-      while (x < width && values[row + x] > limit) x++;
+      while (x < width && is(row + x)) x++;
       runs.push(y, start, x);
     }
   }
   return runs;
+}
+
+/** Runs of values above a limit. */
+export function runsAbove(values, width, height, limit) {
+  return runsWhere(width, height, (i) => values[i] > limit);
 }
 
 /** The runs of groups of strokes that are text beyond doubt; see upocr/decisions.py. */
@@ -59,13 +64,14 @@ export function confirmed(runs, width, probability, detected, threshold, rules) 
   const least = 255 * (threshold + rules.margin * (1 - threshold));
   return runs.filter((_, k) => {
     const group = groups[Math.floor(k / 3)];
+    const sure = certainty[group] > 255 * rules.sure * area[group];
     const agreed = !detected || agreement[group] > rules.min_agreement * area[group];
-    return agreed && certainty[group] > least * area[group];
+    return (agreed || sure) && certainty[group] > least * area[group];
   });
 }
 
 /** Number of the group of every run; runs at most `reach` pixels apart belong together. */
-function grouped(runs, reach) {
+export function grouped(runs, reach) {
   const count = runs.length / 3;
   const parent = Int32Array.from({ length: count }, (_, n) => n);
   const root = (n) => {
@@ -84,7 +90,7 @@ function grouped(runs, reach) {
 }
 
 /** Half the width of each row of OpenCV's ellipse, from -reach to reach. */
-function ellipse(reach) {
+export function ellipse(reach) {
   return Array.from({ length: 2 * reach + 1 }, (_, k) =>
     Math.round(Math.sqrt(reach * reach - (k - reach) ** 2)));
 }
