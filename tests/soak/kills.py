@@ -8,6 +8,7 @@ import contextlib
 import itertools
 import os
 import random
+import shutil
 import signal
 import subprocess
 import sys
@@ -27,6 +28,8 @@ sys.path += [str(ROOT), str(ROOT / "tests")]
 
 from small_run import DATA, EVAL, TRAINING  # noqa: E402
 
+from soak import Row  # noqa: E402
+
 SIGNALS = (signal.SIGKILL, signal.SIGTERM, signal.SIGINT)
 EPOCHS, STEPS = 3, 6
 LINES = EPOCHS * STEPS  # of the log, one per step
@@ -37,6 +40,8 @@ OPTIONS = [
     *("--val_data_cfg_paths", EVAL[2], "--eval_interval", "2", "--save_interval", "1"),
     *("--keep_last", "2", "--resume", "auto"),
 ]
+RUNS = 50
+PATIENCE = 2.0  # seconds until a process counts as left behind
 LONGEST = 300.0  # seconds until a run counts as hung
 MARK = "UPOCR_KILLS"  # variable in the environment of every process of a run
 
@@ -267,49 +272,59 @@ def _kill(run: Run, victim: Victim, number: int, patience: float) -> str | None:
 def build_parser() -> argparse.ArgumentParser:
     """Options of the command."""
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--runs", type=int, default=50, help="kills")
+    parser.add_argument("--runs", type=int, default=RUNS, help="kills")
     parser.add_argument("--seed", type=int, default=0, help="of the moments")
     parser.add_argument(
-        "--patience", type=float, default=2, help="seconds until a process counts as left behind"
+        "--patience",
+        type=float,
+        default=PATIENCE,
+        help="seconds until a process counts as left behind",
     )
     return parser
 
 
-def main() -> int:
-    """Kill, print the table, return 1 if anything failed."""
-    args = build_parser().parse_args()
-    moments, tried, failed = random.Random(args.seed), Counter[str](), Counter[str]()
+def attack(runs: int, seed: int, patience: float) -> list[Row]:
+    """Kill `runs` trainings at random moments, victims and signals in turn."""
+    moments, tried, failed = random.Random(seed), Counter[str](), Counter[str]()
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
         startup = {count: undisturbed(folder / f"whole{count}", count) for count in (1, 2)}
         cases = itertools.cycle(itertools.product(VICTIMS, SIGNALS))
-        for index, (victim, number) in enumerate(itertools.islice(cases, args.runs)):
+        for index, (victim, number) in enumerate(itertools.islice(cases, runs)):
             step = moments.randint(0, LINES)
-            longest = 0.5 if step else startup[victim.processes]
             problem = survive(
                 folder / str(index),
                 victim,
                 number,
                 step=step,
-                delay=moments.uniform(0, longest),
+                delay=moments.uniform(0, 0.5 if step else startup[victim.processes]),
                 expected=folder / f"whole{victim.processes}",
-                patience=args.patience,
+                patience=patience,
             )
-            row = f"{victim.name}, {number.name}"
+            row = f"{number.name} to {victim.name}"
             tried[row] += 1
             failed[row] += problem is not None
-            said = problem or "the same bits"
-            print(f"{index + 1:3} {row:28} after step {step:2}: {said}", flush=True)
-    print_table(tried, failed)
-    return int(any(failed.values()))
+            said = f"{index + 1:3} {row:28} after step {step:2}: {problem or 'the same bits'}"
+            print(said, file=sys.stderr, flush=True)
+            shutil.rmtree(folder / str(index), ignore_errors=True)
+    return [Row(name, tried[name], tried[name] - failed[name], failed[name]) for name in tried]
 
 
-def print_table(tried: Counter[str], failed: Counter[str]) -> None:
-    """Rows of tried, survived, failed."""
+def soak(scale: float) -> list[Row]:
+    """Kill 50 trainings, or a share of them; each is told on standard error."""
+    return attack(max(1, round(RUNS * scale)), 0, PATIENCE)
+
+
+def main() -> int:
+    """Kill, print the table, return 1 if anything failed."""
+    args = build_parser().parse_args()
+    rows = attack(args.runs, args.seed, args.patience)
+    numbers = ([row.tried, row.survived, row.failed] for row in rows)
+    rows.append(Row("all", *map(sum, zip(*numbers, strict=True))))
     print(f"\n{'killed':28} {'tried':>8} {'survived':>8} {'failed':>8}")
-    for row in sorted(tried):
-        print(f"{row:28} {tried[row]:8} {tried[row] - failed[row]:8} {failed[row]:8}")
-    print(f"{'all':28} {tried.total():8} {tried.total() - failed.total():8} {failed.total():8}")
+    for row in rows:
+        print(f"{row.name:28} {row.tried:8} {row.survived:8} {row.failed:8}")
+    return int(rows[-1].failed > 0)
 
 
 if __name__ == "__main__":
