@@ -12,12 +12,12 @@ from soak.kills import Victim, survive, undisturbed
 PATIENCE = 20  # seconds until a process that lives counts as left behind
 SHORT = ["--epochs", "2", "--iter_per_epoch", "4", "--save_steps", "3"]
 RESTART = """
-import os, sys, time
+import os, time
 import torch
 from utils import dist
 restart, rank = dist.restarts(), int(os.environ["RANK"])
-if restart and rank == int(sys.argv[1]):
-    time.sleep(2)
+if restart and rank == 0:
+    time.sleep(2)  # meanwhile, rank 1 finds the address that rank 0 had before
 dist.init_process_group(torch.device("cpu"), 60)
 dist.barrier()
 if not restart:
@@ -43,7 +43,6 @@ def whole(tmp_path_factory):
         (Victim("one of two ranks", 2, is_rank=True), signal.SIGKILL, 3),
         (Victim("one of two ranks", 2, is_rank=True), signal.SIGTERM, 6),
         (Victim("torchrun", 2), signal.SIGKILL, 5),
-        (Victim("torchrun", 2), signal.SIGTERM, 1),
     ],
     ids=lambda value: getattr(value, "name", str(value)),
 )
@@ -62,13 +61,12 @@ def test_a_killed_training_goes_on_to_the_same_bits(tmp_path, whole, victim, num
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("late", [0, 1])
-def test_a_restarted_rank_waits_for_no_process_of_the_attempt_before(tmp_path, late):
+def test_a_restarted_rank_waits_for_no_process_of_the_attempt_before(tmp_path):
     script = tmp_path / "restart.py"
     script.write_text(RESTART)
     launcher = ["-m", "torch.distributed.run", "--standalone", "--nproc_per_node=2"]
     subprocess.run(
-        [sys.executable, *launcher, "--max_restarts=1", str(script), str(late)],
+        [sys.executable, *launcher, "--max_restarts=1", str(script)],
         env=os.environ | {"PYTHONPATH": str(ROOT)},
         check=True,
         timeout=100,
