@@ -40,7 +40,12 @@ from models.checkpoint import (
     saved_in,
 )
 from models.criterion import needs_vgg16
-from models.fast import checkpoint_blocks, for_inference, for_training
+from models.fast import (
+    checkpoint_blocks,
+    features_channels_last,
+    for_inference,
+    for_training,
+)
 from models.vgg import VGG16Features
 from options import Options
 from resuming import note_saved
@@ -94,9 +99,10 @@ class Trainer:
         torch.manual_seed(run.seed)  # the same weights in every process
         self.model = build_model(options, tasks, resume).to(device)
         vgg16 = load_vgg16(options, tasks, resume)
-        self.criterion = build_criterion(
+        criterion = build_criterion(
             tasks, vgg16, optimisation.task_weights, optimisation.image_losses
-        ).to(device)
+        )
+        self.criterion = features_channels_last(criterion.to(device))
         self.amp_dtype = mixed_precision(options, device)
         self.optimizer = build_optimizer(
             self.model, optimisation.lr, optimisation.lr_encoder_ratio, optimisation.weight_decay

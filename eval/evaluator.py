@@ -85,7 +85,8 @@ def headline(task: str, results: Results) -> str:
         for key in keys.split("/"):
             value = value.get(key) if isinstance(value, dict) else None
         cells.append(f"{title} {value:.4g}" if isinstance(value, float) else f"{title} none")
-    return "  ".join([*cells, f"({results['num_images']} images)"])
+    number = results["num_images"]
+    return "  ".join([*cells, f"({number} image{'' if number == 1 else 's'})"])
 
 
 def report(task: str, dataset_name: str, results: Results) -> list[str]:

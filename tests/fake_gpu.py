@@ -21,7 +21,7 @@ from torch._subclasses.fake_tensor import FakeTensor, FakeTensorMode
 from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_leaves
 
-from benchmarks.plan import FusedAttention, without_contents
+from benchmarks.plan import attention_of_a_gpu, without_contents
 
 OURS = (Path(__file__), ROOT / "benchmarks" / "plan.py")
 M = TypeVar("M", bound=nn.Module)
@@ -32,6 +32,8 @@ READING = {
     *(aten._local_scalar_dense, aten.nonzero, aten.masked_select, aten.equal),
     *(aten._unique2, aten.unique_dim, aten.unique_consecutive, aten.bincount),
 }
+COPIES = {aten._to_copy, aten.copy_}
+LAST = torch.channels_last
 INDEXING = {aten.index, aten.index_put, aten.index_put_, aten._unsafe_index}
 PRODUCTS = {
     *(aten.mm, aten.addmm, aten.bmm, aten.baddbmm, aten.convolution, aten.convolution_backward),
@@ -45,6 +47,8 @@ class Watch(TorchDispatchMode):
 
     `waits`: "operator at file" -> calls that make the host wait for the device.
     `types`: operator -> sets of the floating-point types of its operands.
+    `copied`: type -> bytes copied to the GPU.
+    `channels_first`: files with convolutions whose maps are not channels last.
     """
 
     def __init__(self, fake: FakeTensorMode) -> None:
@@ -52,6 +56,8 @@ class Watch(TorchDispatchMode):
         self._fake = fake
         self.waits: Counter[str] = Counter()
         self.types: defaultdict[str, set[frozenset[torch.dtype]]] = defaultdict(set)
+        self.copied: Counter[torch.dtype] = Counter()
+        self.channels_first: set[str] = set()
 
     def __torch_dispatch__(self, func, types, args=(), kwargs=None):
         kwargs = kwargs or {}
@@ -71,7 +77,17 @@ class Watch(TorchDispatchMode):
             floats = {x.dtype for x in operands if x.is_floating_point() and x.ndim}
             log_sum = {torch.float32} if "attention_backward" in packet.__name__ else set()
             self.types[packet.__name__].add(frozenset(floats - log_sum or floats))
-        return func(*args, **kwargs)
+        result = func(*args, **kwargs)
+        if packet in COPIES and result.device == GPU != operands[-1].device:
+            self.copied[operands[-1].dtype] += operands[-1].nbytes
+        if packet is aten.convolution and not result.is_contiguous(memory_format=LAST):
+            self.channels_first.add(caller())
+        return result
+
+    def clear(self) -> None:
+        """Forget everything so far, such as the copy of the weights."""
+        for record in (self.waits, self.types, self.copied, self.channels_first):
+            record.clear()
 
     def on_gpu(self, module: M) -> M:
         """A real module without its contents, moved as the trainer moves its own."""
@@ -109,6 +125,7 @@ def fake_gpu() -> Iterator[Watch]:
     changes = (
         patch("torch.cuda.amp.common.amp_definitely_not_available", lambda: False),
         patch("torch.cuda.is_bf16_supported", lambda *arguments, **options: True),
+        patch.object(torch._C, "_conv_determine_backend_memory_format", layout_of_cudnn),
         patch.object(nn.Module, "_apply", apply_by_replacing),
         patch.object(Tensor, "backward", backward),
         # Checkpointed blocks are recomputed once per run of the engine, not once per tensor.
@@ -120,8 +137,17 @@ def fake_gpu() -> Iterator[Watch]:
         for change in changes:
             stack.enter_context(change)
         fake = stack.enter_context(FakeTensorMode(allow_non_fake_inputs=False))
-        stack.enter_context(FusedAttention())
+        stack.enter_context(attention_of_a_gpu())
         yield stack.enter_context(Watch(fake))
+
+
+def layout_of_cudnn(images: Tensor, weight: Tensor, _) -> torch.memory_format:
+    """Of the maps that a convolution returns; PyTorch asks the hardware first whether cuDNN runs.
+
+    As `cudnn_conv_suggest_memory_format` of PyTorch's ATen/native/ConvUtils.h.
+    """
+    either = any(x.is_contiguous(memory_format=LAST) for x in (images, weight) if x.shape[1] > 1)
+    return LAST if either else torch.contiguous_format
 
 
 def apply_by_replacing(module: nn.Module, function, recurse: bool = True) -> nn.Module:

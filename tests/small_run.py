@@ -1,9 +1,12 @@
 """A run of main.py that takes seconds: a very small network on the small data set."""
 
+import argparse
 import subprocess
 import sys
+from pathlib import Path
 
-from vectors import TESTS
+import torch
+from vectors import TESTS, reference_parameter
 
 ROOT = TESTS.parent
 DATA = TESTS / "data"
@@ -28,3 +31,21 @@ def torchrun(processes: int, *arguments: object) -> subprocess.CompletedProcess:
     launcher = ["-m", "torch.distributed.run", "--standalone", f"--nproc_per_node={processes}"]
     command = [sys.executable, *launcher, "main.py", *map(str, arguments)]
     return subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)
+
+
+def official_checkpoint(path: Path, keys: dict[str, list], **extra: object) -> None:
+    """A file as the authors' training writes it, for the reference's tiny architecture."""
+    state = {}
+    for name, (shape, dtype) in keys.items():
+        if dtype == "int64":
+            state[name] = torch.zeros(shape, dtype=torch.int64)
+        else:
+            state[name] = reference_parameter(name, tuple(shape))
+    for name in state:  # the derived table tells the windows, so it must be a true one
+        if name.endswith("relative_coords_table"):
+            side = (len(state[name][0]) + 1) // 2
+            span = torch.arange(-(side - 1), side) / (side - 1) * 8
+            grid = torch.stack(torch.meshgrid(span, span, indexing="ij"), -1)[None]
+            state[name] = grid.sign() * torch.log2(grid.abs() + 1) / 3
+    options = argparse.Namespace(swin_enc_drop_path_rate=0.1, swin_dec_window_size=8, lr=5e-4)
+    torch.save({"model": state, "args": options, "epoch": 7, **extra}, path)

@@ -33,12 +33,19 @@ PROGRAMS |= {
     for path in sorted((ROOT / room).glob("*.py"))
     if "def build_parser" in path.read_text(encoding="utf-8")
 }
-OF_OTHERS = {"--shm-size", "--nproc_per_node", "--durations"}  # docker, torchrun, pytest
+OF_OTHERS = {"--shm-size", "--durations"}  # docker, pytest
+OF_OTHERS |= {"--nproc_per_node", "--nnodes", "--rdzv_id", "--rdzv_backend", "--rdzv_endpoint"}
+OF_OTHERS |= {"--job-name", "--output", "--open-mode", "--nodes", "--ntasks-per-node"}  # sbatch
+OF_OTHERS |= {"--gpus-per-node", "--cpus-per-task", "--time", "--requeue", "--signal"}
+OF_OTHERS |= {"--logdir"}  # tensorboard
+OF_OTHERS |= {"--directory"}  # http.server
 # Named as options that the official implementation has, or that earlier versions of ours had.
 GONE = {"--encoder", "--decoder", "--intermediate_output", "--world_size", "--dist_url"}
 GONE |= {"--local_rank", "--init_method", "--decoys", "--honest", "--developed"}
 GONE_PROGRAMS = {"datasets.prepare.synthesize", "utils.export"}
-EXAMPLES = ("data_configs/train/mine.yaml", "data_configs/train/NAME.yaml")
+PROGRAMS_OF_OTHERS = {"http.server"}  # of Python itself
+EXAMPLES = ("data_configs/train/mine.yaml", "data_configs/eval/mine.yaml")
+EXAMPLES += ("data_configs/train/NAME.yaml",)
 
 
 def parser_of(program: str):
@@ -51,12 +58,14 @@ def commands() -> list[tuple[str, list[str]]]:
     found = []
     for text in DOCUMENTS.values():
         joined = text.replace("\\\n", " ")
-        programs = "python|torchrun|upocr (?:remove|models)"
+        programs = "(?:srun )?python|torchrun|upocr (?:remove|models)"
         lines = re.findall(rf"^ *(?:{programs}) .*$", joined, re.MULTILINE)
         lines += re.findall(r"(?<!`)`((?:python|torchrun) [^`]+)`", joined)
         for line in lines:
-            words = [word for word in shlex.split(line, comments=True) if word != "…"]
-            if words != ["python", "-m"] and not GONE_PROGRAMS & set(words):
+            words = [word for word in shlex.split(line, comments=True) if word not in ("…", "&")]
+            if words != ["python", "-m"] and not (GONE_PROGRAMS | PROGRAMS_OF_OTHERS) & set(words):
+                if "main.py" in words:  # after a launcher
+                    words = words[words.index("main.py") :]
                 start = next((i for i, word in enumerate(words) if word in PROGRAMS), None)
                 assert start is not None, f"unknown program: {line}"
                 found.append((words[start], words[start + 1 :]))

@@ -3,17 +3,25 @@
 import ast
 import contextlib
 import re
+from dataclasses import replace
 
 import numpy as np
 import pytest
 import torch
 from fake_gpu import GPU, fake_gpu
 from small_run import ROOT
-from torch import Tensor, nn
+from torch import Tensor
 
 from engine import evaluate, task_gap, train_one_epoch
 from models import VARIANTS, build_criterion, build_upocr
-from models.fast import checkpoint_blocks, for_inference, for_training
+from models.criterion import resize_nearest, style_loss
+from models.fast import (
+    checkpoint_blocks,
+    features_channels_last,
+    for_inference,
+    for_training,
+)
+from models.swin import Mlp, WindowAttention, shift_mask
 from models.vgg import VGG16Features
 from tasks import OFFICIAL_TASKS
 from upocr.backends.torch import TorchBackend
@@ -30,16 +38,16 @@ def pixels(channels):
     return torch.zeros(len(OFFICIAL_TASKS), channels, SIDE, SIDE, dtype=torch.uint8)
 
 
-def train(model, criterion, amp_dtype):
-    """Losses and optimizer after one real training step, from uint8 pixels on the CPU."""
+def train(model, criterion, amp_dtype, batches=None, steps=1, print_freq=1):
+    """Losses and optimizer after real training steps, from uint8 pixels on the CPU."""
     optimizer = build_optimizer(model, 1e-4, 0.1, 0.05)
     scaler = torch.amp.GradScaler(GPU.type, enabled=amp_dtype == torch.float16)
     batch = Batch(pixels(3), pixels(3), pixels(1), list(OFFICIAL_TASKS), list(OFFICIAL_TASKS))
-    log = StepLog(0, 1, 1, 1, optimizer, GPU)
+    log = StepLog(0, 1, steps, print_freq, optimizer, GPU)
     losses = train_one_epoch(
         model,
         criterion,
-        iter([batch]),
+        batches(batch) if batches else iter([batch] * steps),
         optimizer,
         scaler,
         log,
@@ -58,9 +66,17 @@ CASES = [
 ]
 
 
-def built(variant):
+def built(variant, **numbers):
     """A model and its criterion with random weights on the CPU."""
-    return build_upocr(variant).train(), build_criterion(OFFICIAL_TASKS, VGG16Features())
+    criterion = build_criterion(OFFICIAL_TASKS, VGG16Features())
+    return build_upocr(variant, **numbers).train(), criterion
+
+
+def move(gpu, model, criterion):
+    """To the GPU as the trainer does it, and then forget that."""
+    moved = for_training(gpu.on_gpu(model)), features_channels_last(gpu.on_gpu(criterion))
+    gpu.clear()
+    return moved
 
 
 def check_types(types, amp_dtype):
@@ -69,6 +85,20 @@ def check_types(types, amp_dtype):
     assert types.keys() >= {"addmm", "mm", "convolution", "convolution_backward"}
     assert types.pop("bmm") == {frozenset({torch.float32})}
     assert {name: kinds for name, kinds in types.items() if kinds != expected} == {}
+
+
+def check_step(gpu, model, losses, optimizer, amp_dtype):
+    """What holds after every training step."""
+    assert {"total", "grad_norm", "text_removal/style"} <= set(losses)
+    check_types(gpu.types, amp_dtype)
+    assert set(gpu.waits) == {"_local_scalar_dense at utils/logger.py"}
+    assert gpu.waits.total() == len(losses)  # each figure once
+    # The pixels as bytes, and the rows of the prompts.
+    assert gpu.copied == {torch.uint8: 3 * 7 * SIDE**2, torch.int64: 3 * 8}
+    assert gpu.channels_first <= {"models/encoder.py"}  # of RGB, where no transpose is cheaper
+    for parameter in model.parameters():
+        for tensor in (parameter, parameter.grad, *optimizer.state[parameter].values()):
+            assert (tensor.device, tensor.dtype) == (GPU, torch.float32)
 
 
 STEPS = [(*case.values, False) for case in CASES] + [("upocr_nano", "float16", True)]
@@ -82,16 +112,28 @@ def test_training_step(variant, dtype, checkpointed):
     model, criterion = built(variant)
     checkpoint_blocks(model, encoder=checkpointed, decoder=checkpointed)
     with fake_gpu() as gpu:
-        model, criterion = for_training(gpu.on_gpu(model)), gpu.on_gpu(criterion)
-        gpu.waits.clear()
+        model, criterion = move(gpu, model, criterion)
         losses, optimizer = train(model, criterion, DTYPES[dtype])
-    assert {"total", "grad_norm", "text_removal/style"} <= set(losses)
-    check_types(gpu.types, DTYPES[dtype])
-    assert set(gpu.waits) == {"_local_scalar_dense at utils/logger.py"}
-    assert gpu.waits.total() == len(losses)  # each figure once
-    for parameter in model.parameters():
-        for tensor in (parameter, parameter.grad, *optimizer.state[parameter].values()):
-            assert (tensor.device, tensor.dtype) == (GPU, torch.float32)
+    check_step(gpu, model, losses, optimizer, DTYPES[dtype])
+
+
+SHALLOW = {"enc_depths": [2, 1, 1, 1], "dec_depths": [1, 1, 1, 1, 1]}
+
+
+@pytest.mark.slow
+def test_steps_between_two_lines_do_not_wait():
+    model, criterion = built("upocr_nano", **SHALLOW)
+    waits = []
+    with fake_gpu() as gpu:
+        model, criterion = move(gpu, model, criterion)
+
+        def batches(batch):
+            while True:
+                waits.append(gpu.waits.total())
+                yield batch
+
+        losses, _ = train(model, criterion, torch.float16, batches, steps=4, print_freq=2)
+    assert waits == [0, 0, 2 * len(losses), 2 * len(losses)]
 
 
 class Recorder:
@@ -112,7 +154,7 @@ def test_evaluation(variant, dtype):
     fast = for_inference(model, amp_dtype or torch.float32)
     with fake_gpu() as gpu:
         fast = gpu.on_gpu(fast)
-        gpu.waits.clear()
+        gpu.clear()
         batches = [{"images": pixels(3), "samples": samples}] * 2
         evaluate(fast, batches, recorder, device=GPU, amp_dtype=amp_dtype, num_images=6)
     # Each output is checked, and the images are counted at the end.
@@ -128,7 +170,7 @@ def test_prediction(variant, dtype):
     network = for_inference(model, amp_dtype or torch.float32)
     with fake_gpu() as gpu:
         backend = TorchBackend(gpu.on_gpu(network), SIDE, GPU, amp_dtype)
-        gpu.waits.clear()
+        gpu.clear()
         outputs = backend.predict(np.zeros((1, 3, SIDE, SIDE), np.float32), OFFICIAL_TASKS)
     assert outputs.shape == (1, len(OFFICIAL_TASKS), 3, SIDE, SIDE)
     where = "at upocr/backends/torch.py"  # in, out, and one check
@@ -141,7 +183,7 @@ def test_task_gap_waits_once():
     model = built("upocr_nano")[0]
     with fake_gpu() as gpu:
         model = gpu.on_gpu(model).eval()
-        gpu.waits.clear()
+        gpu.clear()
         task_gap(model, torch.zeros(1, 3, SIDE, SIDE, device=GPU), OFFICIAL_TASKS)
     assert gpu.waits == {"_local_scalar_dense at engine.py": 1}
 
@@ -189,36 +231,90 @@ def test_nothing_else_is_recorded(sound):
     assert not gpu.waits
 
 
-class Faulty(nn.Module):
-    """A tensor that is not a buffer, or a product outside of mixed precision."""
-
-    def __init__(self, misplaced: bool) -> None:
-        super().__init__()
-        self.linear = nn.Linear(SIDE, SIDE)
-        self.misplaced = misplaced
-
-    def forward(self, images: Tensor, tasks: list[str]) -> list[Tensor]:
-        if self.misplaced:
-            return [self.linear(images) + torch.ones(SIDE)]
-        with torch.autocast(GPU.type, enabled=False):
-            return [self.linear(images)]
+# Our own code, broken in one place each: the step must not pass `check_step`.
 
 
-def train_faulty(misplaced):
+def mask_on_the_cpu(grid, window_size, shift, device):
+    return shift_mask(grid, window_size, shift)
+
+
+def labels_on_the_cpu(batch, device, move=Batch.to):
+    return replace(move(batch, device), labels=batch.labels.float())
+
+
+def blocking_copy(pixels, device):
+    return pixels.to(device).float().div_(255)
+
+
+def copy_of_floats(pixels, device):
+    return pixels.float().div_(255).to(device, non_blocking=True)
+
+
+def wide_mlp(mlp, x, forward=Mlp.forward):
+    with torch.autocast(GPU.type, enabled=False):
+        return forward(mlp, x.float())
+
+
+def narrow_gram_matrix(features):
+    return features.flatten(2) @ features.flatten(2).transpose(1, 2)
+
+
+def read_loss(feature, target):
+    return torch.full((), style_loss(feature, target).item(), device=GPU)
+
+
+def selected_loss(outputs, label, selects):
+    target = resize_nearest(label, outputs[-1])
+    return (outputs[-1] - target)[selects(target)].mean()
+
+
+def optimizer_of_many_kernels(model, *options):
+    return torch.optim.AdamW(model.parameters())
+
+
+BROKEN = [
+    ("models.swin.shift_mask", mask_on_the_cpu, r"devices,? cuda:0(,| and) cpu"),
+    ("utils.batch.Batch.to", labels_on_the_cpu, r"devices,? cuda:0(,| and) cpu"),
+    ("utils.batch.to_unit", blocking_copy, "_to_copy at tests/test_fake_gpu.py"),
+    ("utils.batch.to_unit", copy_of_floats, "float32: "),
+    (
+        "models.swin.WindowAttention.position_bias",
+        lambda attention, bias=WindowAttention.position_bias: bias(attention).double(),
+        "attention without one type",
+    ),
+    (
+        "models.swin.WindowAttention.position_bias",
+        lambda attention, bias=WindowAttention.position_bias: bias(attention).mT,
+        "attention without neighbours in memory",
+    ),
+    ("models.swin.Mlp.forward", wide_mlp, "addmm"),
+    ("models.criterion.gram_matrix", narrow_gram_matrix, "float16"),
+    ("models.criterion.style_loss", read_loss, "_local_scalar_dense at tests/test_fake_gpu.py"),
+    ("models.criterion.multi_scale_smooth_l1", selected_loss, "aten.nonzero|aten.index"),
+    (f"{__name__}.build_optimizer", optimizer_of_many_kernels, "at engine.py"),
+    (f"{__name__}.features_channels_last", lambda criterion: criterion, "models/vgg.py"),
+]
+
+
+def take_a_step_and_check_it(gpu, model, criterion):
+    model, criterion = move(gpu, model, criterion)
+    check_step(gpu, model, *train(model, criterion, torch.float16), torch.float16)
+
+
+@pytest.mark.slow
+def test_a_step_that_is_not_broken_passes():
+    model, criterion = built("upocr_nano", **SHALLOW)
     with fake_gpu() as gpu:
-        model = gpu.on_gpu(Faulty(misplaced))
-        train(model, lambda outputs, _: (outputs[0].sum(), {}), torch.float16)
-    return gpu
+        take_a_step_and_check_it(gpu, model, criterion)
 
 
-def test_a_tensor_on_the_cpu_is_an_error():
-    with pytest.raises(RuntimeError, match=r"devices,? cuda:0(,| and) cpu"):
-        train_faulty(misplaced=True)
-
-
-def test_a_product_in_the_wrong_type_is_recorded():
-    types = train_faulty(misplaced=False).types
-    assert types["addmm"] == types["mm"] == {frozenset({torch.float32})}
+@pytest.mark.slow
+@pytest.mark.parametrize(("place", "fault", "found"), BROKEN)
+def test_a_broken_step_is_found(monkeypatch, place, fault, found):
+    model, criterion = built("upocr_nano", **SHALLOW)
+    monkeypatch.setattr(place, fault)
+    with fake_gpu() as gpu, pytest.raises((RuntimeError, AssertionError), match=found):
+        take_a_step_and_check_it(gpu, model, criterion)
 
 
 def test_one_module_knows_the_name_of_the_device():

@@ -3,7 +3,9 @@
 import pytest
 import torch
 from small_run import DATA, EVAL, TRAINING, torchrun
+from torch.nn.attention import SDPBackend, sdpa_kernel
 
+from models import build_upocr
 from tasks import OFFICIAL_TASKS as TASKS
 from utils.optim import build_optimizer
 
@@ -57,6 +59,18 @@ def test_nccl_trains(tmp_path, processes):
     run = torchrun(processes, "--data_root", DATA, *options, "--output_dir", tmp_path)
     assert run.returncode == 0, run.stdout + run.stderr
     assert (tmp_path / "checkpoint_last.pth").exists()
+
+
+@pytest.mark.parametrize("dtype", [None, torch.float16, torch.bfloat16])
+def test_attention_takes_the_memory_efficient_kernel(dtype):
+    """What `benchmarks.plan.check_kernel` promises; PyTorch raises if the kernel refuses."""
+    model = build_upocr("upocr_nano").to("cuda").train()
+    images = torch.rand(3, 3, 64, 64, device="cuda")
+    autocast = torch.autocast("cuda", dtype=dtype, enabled=dtype is not None)
+    with sdpa_kernel(SDPBackend.EFFICIENT_ATTENTION), autocast:
+        loss = sum(output.square().mean() for output in model(images, list(TASKS)))
+    loss.backward()
+    assert all(p.grad.isfinite().all() for p in model.parameters())
 
 
 def test_the_step_waits_only_for_its_log(tiny_model):

@@ -1,6 +1,5 @@
 """The command line from end to end, on the small data set and a very small network."""
 
-import argparse
 import json
 import re
 import shutil
@@ -11,7 +10,17 @@ import pytest
 import torch
 import yaml
 from PIL import Image
-from small_run import COMMON, DATA, EVAL, NAMES, ROOT, TRAIN, TRAINING, torchrun
+from small_run import (
+    COMMON,
+    DATA,
+    EVAL,
+    NAMES,
+    ROOT,
+    TRAIN,
+    TRAINING,
+    official_checkpoint,
+    torchrun,
+)  # fmt: skip
 from vectors import reference_parameter
 
 import trainer
@@ -119,24 +128,6 @@ def test_trained_checkpoint_is_evaluated_without_further_options(command, checkp
     again = json.loads((tmp_path / "metrics.json").read_text())
     assert again["SCUT-EnsText"] == metrics["SCUT-EnsText"]
     assert again["TextSeg"]["threshold"] == 0.9
-
-
-def official_checkpoint(path: Path, keys: dict[str, list], **extra: object) -> None:
-    """A file as the authors' training writes it, for the reference's tiny architecture."""
-    state = {}
-    for name, (shape, dtype) in keys.items():
-        if dtype == "int64":
-            state[name] = torch.zeros(shape, dtype=torch.int64)
-        else:
-            state[name] = reference_parameter(name, tuple(shape))
-    for name in state:  # the derived table tells the windows, so it must be a true one
-        if name.endswith("relative_coords_table"):
-            side = (len(state[name][0]) + 1) // 2
-            span = torch.arange(-(side - 1), side) / (side - 1) * 8
-            grid = torch.stack(torch.meshgrid(span, span, indexing="ij"), -1)[None]
-            state[name] = grid.sign() * torch.log2(grid.abs() + 1) / 3
-    options = argparse.Namespace(swin_enc_drop_path_rate=0.1, swin_dec_window_size=8, lr=5e-4)
-    torch.save({"model": state, "args": options, "epoch": 7, **extra}, path)
 
 
 def test_official_checkpoint_is_evaluated(command, state_dict_keys, tmp_path):

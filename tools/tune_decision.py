@@ -25,7 +25,9 @@ RULES = [
     ALL_GROUPS,
     *(
         TextRule(*values)
-        for values in itertools.product((0, 1 / 6, 1 / 3), (0.1, 0.25, 0.5), (0.5, 0.55, 0.6, 0.65, 0.7, 1.0))
+        for values in itertools.product(
+            (0, 1 / 6, 1 / 3), (0.1, 0.25, 0.5), (0.5, 0.55, 0.6, 0.65, 0.7, 1.0)
+        )
     ),
 ]
 DOCUMENT_SIDE = 1024  # largest side of the central part of a document that is read, in pixels

@@ -167,6 +167,14 @@ def pins_memory(device: torch.device) -> bool:
     return device.type == "cuda"
 
 
+def convolves_channels_last(device: torch.device) -> bool:
+    """Whether convolutions prefer maps (B, C, H, W) whose channels are neighbours in memory.
+
+    The tensor cores of NVIDIA GPUs read them so; other layouts are transposed on the way.
+    """
+    return device.type == "cuda"
+
+
 def barrier() -> None:
     """Wait for every process."""
     if is_distributed():

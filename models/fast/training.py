@@ -2,13 +2,15 @@
 
 from functools import partial
 
-from torch import Tensor
+import torch
+from torch import Tensor, nn
 from torch.utils.checkpoint import checkpoint
 
 from models.fast.recomputed_attention import RecomputedAttention
 from models.fast.swap import adopt, swap
 from models.swin import SwinBlock, WindowAttention
 from models.upocr import UPOCRNetwork
+from utils.dist import convolves_channels_last
 
 
 def for_training(model: UPOCRNetwork) -> UPOCRNetwork:
@@ -20,6 +22,17 @@ def for_training(model: UPOCRNetwork) -> UPOCRNetwork:
     if next(model.parameters()).device.type == "cpu":
         swap(model, WindowAttention, partial(adopt, RecomputedAttention))
     return model
+
+
+def features_channels_last(criterion: nn.Module) -> nn.Module:
+    """Lay out VGG16 as the tensor cores of a GPU read it, in place; returns the criterion.
+
+    Its maps follow its weights. The weights are frozen: neither an optimizer nor a checkpoint sees
+    their layout. The maps of the network are channels last already, between linear layers.
+    """
+    if any(convolves_channels_last(parameter.device) for parameter in criterion.parameters()):
+        criterion.to(memory_format=torch.channels_last)
+    return criterion
 
 
 class CheckpointedBlock(SwinBlock):

@@ -56,7 +56,7 @@ def test_segmentation_counts_text_and_drops_ignored_pixels(tmp_path):
     assert not pictures(tmp_path)
     json.dumps(results)  # plain Python numbers
     assert report("text_segmentation", "TextSeg", results) == [
-        "TextSeg          fgIoU 0.5455  F 0.7059  (1 images)",
+        "TextSeg          fgIoU 0.5455  F 0.7059  (1 image)",
         "                           iou     f_score   precision      recall",
         "    text                0.5455      0.7059      0.6000      0.8571",
     ]

@@ -59,7 +59,7 @@ def test_a_fourth_task_is_scored_and_drawn(seals, tmp_path):
     assert evaluator.score(results) == results["mean_iou"]
     assert evaluator.headline() == {"IoU seal": "iou_seal", "mean IoU": "mean_iou"}
     assert report(SEALS.name, "letters", results) == [
-        "letters          IoU seal 0.3333  mean IoU 0.3333  (1 images)",
+        "letters          IoU seal 0.3333  mean IoU 0.3333  (1 image)",
         "                           iou     f_score   precision      recall",
         "    seal                0.3333      0.5000      0.5000      0.5000",
         "    mean                0.3333      0.5000           -           -",

@@ -6,10 +6,11 @@ import pytest
 import torch
 from vectors import reference_input
 
-from models import build_upocr
-from models.fast import checkpoint_blocks, for_training
+from models import build_criterion, build_upocr
+from models.fast import checkpoint_blocks, features_channels_last, for_training
 from models.fast.recomputed_attention import RecomputedAttention
 from models.swin import SwinBlock
+from models.vgg import VGG16Features
 from tasks import OFFICIAL_TASKS as TASKS
 
 IMAGES = reference_input("invariants", (3, 3, 64, 96))
@@ -36,6 +37,16 @@ def test_all_attention_is_swapped():
 def test_other_devices_keep_the_plain_model():
     model = for_training(build_upocr("upocr_nano").to("meta"))
     assert not any(isinstance(module, RecomputedAttention) for module in model.modules())
+
+
+def test_losses_on_a_cpu_keep_their_layout():
+    weights = (x for x in features_channels_last(VGG16Features()).parameters() if x.ndim == 4)
+    assert all(weight.is_contiguous() for weight in weights)
+
+
+def test_losses_without_vgg16_have_nothing_to_lay_out():
+    criterion = build_criterion(TASKS[1:], None)
+    assert features_channels_last(criterion) is criterion
 
 
 def test_names_order_and_parameters_stay():

@@ -292,7 +292,7 @@ def test_a_graphics_processor_must_compute_correctly(chromium, host, photo, faul
 
 
 @pytest.mark.skipif(
-    not PACKAGE, reason="UPOCR_ONNXRUNTIME_WEB names no unpacked onnxruntime-web (docs/web.md)"
+    not PACKAGE, reason="UPOCR_ONNXRUNTIME_WEB names no unpacked onnxruntime-web (docs/server.md)"
 )
 @pytest.mark.parametrize("is_isolated", [False, True])
 def test_the_shipped_model_in_the_browser(chromium, tmp_path, is_isolated, monkeypatch):

@@ -72,21 +72,35 @@ export function confirmed(runs, width, probability, detected, threshold, rules) 
 
 /** Number of the group of every run; runs at most `reach` pixels apart belong together. */
 export function grouped(runs, reach) {
-  const count = runs.length / 3;
-  const parent = Int32Array.from({ length: count }, (_, n) => n);
+  const parent = Int32Array.from({ length: runs.length / 3 }, (_, n) => n);
   const root = (n) => {
     while (parent[n] !== n) n = parent[n] = parent[parent[n]];
     return n;
   };
-  let first = 0;
-  for (let n = 0; n < count; n++) {
-    const [y, start, end] = [runs[3 * n], runs[3 * n + 1], runs[3 * n + 2]];
-    while (runs[3 * first] < y - reach) first++;
-    for (let m = first; m < n; m++) {
-      if (runs[3 * m + 1] < end + reach && start < runs[3 * m + 2] + reach) parent[root(m)] = root(n);
+  const rows = rowsOf(runs);
+  for (const [y, [first, last]] of rows) {
+    for (let row = y - reach; row <= y; row++) {
+      if (!rows.has(row)) continue;
+      let [m, end] = rows.get(row);
+      for (let n = first; n < last; n++) {
+        const [left, right] = [runs[3 * n + 1] - reach, runs[3 * n + 2] + reach];
+        while (m < end && runs[3 * m + 2] <= left) m++;
+        for (let k = m; k < end && k < n && runs[3 * k + 1] < right; k++) parent[root(k)] = root(n);
+      }
     }
   }
   return parent.map((_, n) => root(n));
+}
+
+/** Numbers of the first run of every row and of the one after its last. */
+function rowsOf(runs) {
+  const rows = new Map();
+  for (let n = 0; n < runs.length / 3; n++) {
+    const row = rows.get(runs[3 * n]);
+    if (row) row[1] = n + 1;
+    else rows.set(runs[3 * n], [n, n + 1]);
+  }
+  return rows;
 }
 
 /** Half the width of each row of OpenCV's ellipse, from -reach to reach. */

@@ -41,7 +41,9 @@ export class Network {
       ? Math.min(MAX_THREADS, navigator.hardwareConcurrency) : 1;
     const sessions = {};
     for (const graph of ["encoder", "decoder"]) {
-      const options = { executionProviders: [provider] };
+      // Threads that spin while they wait steal time from each other as soon as cores are shared.
+      const extra = { session: { intra_op: { allow_spinning: "0" } } };
+      const options = { executionProviders: [provider], extra };
       sessions[graph] = await runtime.InferenceSession.create(graphs[`${graph}.onnx`], options);
     }
     const network = new Network(runtime, provider, manifest, sessions);

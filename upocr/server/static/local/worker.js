@@ -22,7 +22,8 @@ async function answer({ id, file, model, base }) {
     const { painted, likelihood, classes } = result;
     const { width, height } = image;
     const buffers = [painted, likelihood, classes].flatMap((map) => map?.buffer ?? []);
-    postMessage({ id, kind: "result", data: { width, height, ...result } }, buffers);
+    const { provider } = network;
+    postMessage({ id, kind: "result", data: { width, height, provider, ...result } }, buffers);
   } catch (error) {
     if (error instanceof Cancelled) return;
     const { message, status } = error; // only a Failure has a status
