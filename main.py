@@ -1,5 +1,8 @@
 """Train UPOCR jointly on its data sets, or evaluate a checkpoint: `python main.py --help`."""
 
+import utils.processes  # noqa: F401 - first, see LAUNCHER
+
+# isort: split
 import contextlib
 import logging
 from collections.abc import Iterator

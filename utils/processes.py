@@ -10,6 +10,9 @@ from collections.abc import Callable, Iterator
 
 INTERVAL = 0.5  # seconds between two looks at the launcher
 EXIT_CODE = 1
+# The program that started this process. It may be gone by the time of `end_with_launcher`, so a
+# command imports this module before those that take seconds.
+LAUNCHER = os.getppid()
 
 
 def end_with_parent(worker: int = 0) -> None:
@@ -55,10 +58,9 @@ def obey_only_the_parent() -> None:
 
 def end_with_launcher() -> None:
     """End this process when the program that started it is gone, and nobody could stop it."""
-    launcher = os.getppid()
 
     def wait() -> None:
-        while os.getppid() == launcher:
+        while os.getppid() == LAUNCHER:
             time.sleep(INTERVAL)
 
     _watch(wait)
