@@ -10,8 +10,7 @@ from collections.abc import Callable, Iterator
 
 INTERVAL = 0.5  # seconds between two looks at the launcher
 EXIT_CODE = 1
-# The program that started this process. It may be gone by the time of `end_with_launcher`, so a
-# command imports this module before those that take seconds.
+# The program that started this process, which may be gone by the time of `end_with_launcher`.
 LAUNCHER = os.getppid()
 
 
