@@ -1,5 +1,12 @@
 """Train UPOCR jointly on its data sets, or evaluate a checkpoint: `python main.py --help`."""
 
+import os
+
+from utils.processes import end_with_launcher
+
+if __name__ == "__main__" and "TORCHELASTIC_RUN_ID" in os.environ:
+    end_with_launcher()  # before the imports, which take seconds
+
 import contextlib
 import logging
 from collections.abc import Iterator

@@ -17,6 +17,8 @@ R = TypeVar("R")
 
 INTERVAL = 0.5  # seconds between two looks at the launcher
 EXIT_CODE = 1
+# The program that started this process, which may be gone by the time of `end_with_launcher`.
+LAUNCHER = os.getppid()
 
 
 def end_with_parent(worker: int = 0) -> None:
@@ -62,10 +64,9 @@ def obey_only_the_parent() -> None:
 
 def end_with_launcher() -> None:
     """End this process when the program that started it is gone, and nobody could stop it."""
-    launcher = os.getppid()
 
     def wait() -> None:
-        while os.getppid() == launcher:
+        while os.getppid() == LAUNCHER:
             time.sleep(INTERVAL)
 
     _watch(wait)

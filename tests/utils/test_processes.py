@@ -26,6 +26,14 @@ end_with_launcher()
 print(os.getpid(), flush=True)
 time.sleep(600)
 """
+LATE_RANK = """
+import os, time
+from utils.processes import end_with_launcher
+print(os.getpid(), flush=True)
+time.sleep(1)  # as imports take
+end_with_launcher()
+time.sleep(600)
+"""
 # Loader workers that are busy when their main process is killed: one reads, one has a batch that
 # nobody takes.
 LOADER = """
@@ -73,8 +81,9 @@ def left_behind(command: list[str], count: int) -> list[int]:
 
 
 @pytest.mark.skipif(not Path("/proc").exists(), reason="reads /proc")
-def test_a_rank_ends_with_its_launcher():
-    assert left_behind([sys.executable, "-c", LAUNCHER, RANK], 1) == []
+@pytest.mark.parametrize("rank", [RANK, LATE_RANK], ids=["running", "starting"])
+def test_a_rank_ends_with_its_launcher(rank):
+    assert left_behind([sys.executable, "-c", LAUNCHER, rank], 1) == []
 
 
 @pytest.mark.slow
