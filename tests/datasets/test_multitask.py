@@ -226,5 +226,5 @@ def test_a_worker_that_dies_at_any_moment_is_named(error):
 
     loader = batches()
     assert multitask._take(loader, 0) == 1
-    with pytest.raises(OSError, match="a loader worker was killed: .* lower --num_workers"):
+    with pytest.raises(OSError, match=r"a loader worker was killed: .* lower --num_workers"):
         multitask._take(loader, 0)
