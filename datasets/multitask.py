@@ -27,6 +27,8 @@ FULL = (
 # Branches of the seed: the order of the samples is independent of their augmentation.
 ORDER, AUGMENTATION = 0, 1
 
+KILLED = "a loader worker was killed: if memory is short, lower --num_workers ({})"
+
 Key = tuple[int, Any]  # number of the data set, key of its sample
 
 
@@ -245,7 +247,9 @@ def _take(batches: Iterator[Any], timeout: float) -> Any:
             reason = _reason(text)
             if reason is None:
                 raise
-        raise OSError(reason)
+        except (ConnectionError, EOFError) as error:  # it ended while it handed over a batch
+            reason = KILLED.format(error)
+        raise OSError(reason) from None
 
 
 def _reason(text: str) -> str | None:
@@ -255,7 +259,7 @@ def _reason(text: str) -> str | None:
     if "Bus error" in text:
         return FULL
     if text.startswith(("DataLoader worker", "Pin memory thread")):
-        return f"a loader worker was killed: if memory is short, lower --num_workers ({text})"
+        return KILLED.format(text)
     return None
 
 

@@ -212,7 +212,7 @@ def test_a_circle_of_links_is_one_line_per_file(tmp_path):
     first, second = tmp_path / "a.png", tmp_path / "b.png"
     first.symlink_to(second)
     second.symlink_to(first)
-    found = collect_inputs([str(first)], False, [], tmp_path / "out", ())
+    found = collect_inputs([str(first)], False, [], tmp_path / "out", ()).inputs
     assert [each.path for each in found] == [first]
     for read in (read_rgb, lambda path: next(read_pages(path)), load_checkpoint, read_yaml):
         with pytest.raises((ValueError, OSError), match=r"a\.png"):

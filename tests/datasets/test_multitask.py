@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 import torch
 
-from datasets import MultiTaskLoader, TextDataset, evaluation_loader
+from datasets import MultiTaskLoader, TextDataset, evaluation_loader, multitask
 from datasets.scut_enstext import ScutEnsText
 from datasets.tampered_ic13 import TamperedIC13
 from datasets.textseg import TextSeg
@@ -209,3 +209,22 @@ def test_evaluation_with_workers_is_the_same_in_order(datasets) -> None:
     for one, other in zip(alone, evaluation_loader(datasets[0], 2, num_workers=2), strict=True):
         assert torch.equal(one["images"], other["images"])
         assert [s["name"] for s in one["samples"]] == [s["name"] for s in other["samples"]]
+
+
+@pytest.mark.parametrize(
+    "error",
+    [
+        ConnectionResetError(104, "Connection reset by peer"),
+        EOFError(),
+        RuntimeError("DataLoader worker (pid 7) is killed by signal: Killed."),
+    ],
+)
+def test_a_worker_that_dies_at_any_moment_is_named(error):
+    def batches():
+        yield 1
+        raise error
+
+    loader = batches()
+    assert multitask._take(loader, 0) == 1
+    with pytest.raises(OSError, match=r"a loader worker was killed: .* lower --num_workers"):
+        multitask._take(loader, 0)
