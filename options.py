@@ -393,7 +393,7 @@ def _check_numbers(options: Options) -> None:
                 continue
             if name in positive and value < 1:
                 raise ValueError(f"--{name} is {value}, expected at least 1")
-            if value > MAX_COUNT:
+            if type(value) is int and value > MAX_COUNT:
                 raise ValueError(f"--{name} is {quote(value)}, expected at most {MAX_COUNT}")
             if not 0 <= value < float("inf"):
                 raise ValueError(f"--{name} is {value}, expected 0 or more")

@@ -110,7 +110,7 @@ def test_without_the_extra_one_line_names_it(tmp_path, monkeypatch):
 
 def test_a_pipe_is_not_waited_for(tmp_path):
     os.mkfifo(tmp_path / "x.png")
-    with pytest.raises(ValueError, match=r"x\.png: not a file"):
+    with pytest.raises(ValueError, match=r"x\.png: is a pipe, socket or device, expected a file"):
         as_picture(tmp_path / "x.png")
     with pytest.raises(ValueError, match="not a file"):
         as_picture(tmp_path)
