@@ -53,13 +53,14 @@ package: $(READY)  ## build the wheel and the source archive in dist/
 # Two workers use two cores better than the threads of PyTorch do.
 PYTEST := OMP_NUM_THREADS=1 $(BIN)/python -m pytest --numprocesses auto --dist loadfile
 
-test: $(READY)  ## run all tests
-	$(PYTEST)
+test: $(READY)  ## run all tests but the long ones
+	$(PYTEST) -m "not long"
 
 quick: $(READY)  ## run the fast tests, in about a minute
-	$(PYTEST) -m "not slow"
+	$(PYTEST) -m "not slow and not long"
 
-soak: $(READY)  ## attack the project for about an hour, and print what it survived
+soak: $(READY)  ## run the long tests, then attack the project for about an hour
+	$(PYTEST) -m long
 	OMP_NUM_THREADS=1 $(BIN)/python -m tests.soak
 
 lint: $(READY)  ## check style, formatting, layers and types

@@ -67,7 +67,7 @@ def loaders(folder, action, timeout, *prefix):
 @pytest.mark.parametrize(
     ("action", "timeout", "expected"),
     [
-        ("hang", 2, "a loader worker hangs, see --timeout"),
+        pytest.param("hang", 2, "a loader worker hangs, see --timeout", marks=pytest.mark.long),
         ("die", 60, "a loader worker was killed: if memory is short, lower --num_workers"),
         ("read", 60, "a batch"),
     ],

@@ -58,12 +58,14 @@ def train(model, criterion, amp_dtype, batches=None, steps=1, print_freq=1):
     return losses, optimizer
 
 
-QUICK = ("upocr_nano", "float16")
-CASES = [
-    pytest.param(v, d, marks=[] if (v, d) == QUICK else pytest.mark.slow)
-    for v in VARIANTS
-    for d in DTYPES
-]
+def cost(variant, dtype):
+    """Marks of a case: one is quick, and one of the full model is in every run of the tests."""
+    if variant == "upocr_nano":
+        return [] if dtype == "float16" else pytest.mark.slow
+    return pytest.mark.slow if (variant, dtype) == ("upocr", "bfloat16") else pytest.mark.long
+
+
+CASES = [pytest.param(v, d, marks=cost(v, d)) for v in VARIANTS for d in DTYPES]
 
 
 def built(variant, **numbers):
@@ -106,7 +108,7 @@ STEPS = [(*case.values, False) for case in CASES] + [("upocr_nano", "float16", T
 
 @pytest.mark.parametrize(
     ("variant", "dtype", "checkpointed"),
-    [pytest.param(*s, marks=[] if s[:2] == QUICK else pytest.mark.slow) for s in STEPS],
+    [pytest.param(*step, marks=cost(*step[:2])) for step in STEPS],
 )
 def test_training_step(variant, dtype, checkpointed):
     model, criterion = built(variant)

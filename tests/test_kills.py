@@ -40,8 +40,14 @@ def whole(tmp_path_factory):
     [
         (Victim("main process", 1), signal.SIGKILL, 4),
         (Victim("all processes", 1, is_group=True), signal.SIGTERM, 2),
-        (Victim("one of two ranks", 2, is_rank=True), signal.SIGKILL, 3),
-        (Victim("one of two ranks", 2, is_rank=True), signal.SIGTERM, 6),
+        pytest.param(
+            *(Victim("one of two ranks", 2, is_rank=True), signal.SIGKILL, 3),
+            marks=pytest.mark.long,
+        ),
+        pytest.param(
+            *(Victim("one of two ranks", 2, is_rank=True), signal.SIGTERM, 6),
+            marks=pytest.mark.long,
+        ),
         (Victim("torchrun", 2), signal.SIGKILL, 5),
     ],
     ids=lambda value: getattr(value, "name", str(value)),

@@ -196,7 +196,7 @@ def five_images(tmp_path) -> Path:
     return root
 
 
-@pytest.mark.slow
+@pytest.mark.long
 def test_metrics_do_not_depend_on_the_number_of_processes(checkpoint, five_images, tmp_path):
     found = []
     for processes in (1, 2, 3):

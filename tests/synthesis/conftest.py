@@ -65,7 +65,8 @@ def scene_of(source: SampleSource) -> Callable[..., Scene]:
 @pytest.fixture(scope="session")
 def scans(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A folder of three documents with word boxes: rows of numbers on grey paper."""
-    folder = tmp_path_factory.mktemp("scans")
+    folder = tmp_path_factory.mktemp("documents") / "scans"
+    folder.mkdir()
     font = ImageFont.load_default(30)
     for number, name in enumerate(("shop_a", "shop_b", "bank")):
         rng = np.random.default_rng(number)

@@ -55,7 +55,7 @@ def free_port() -> int:
         return found.getsockname()[1]
 
 
-@pytest.mark.slow
+@pytest.mark.long
 def test_two_hosts_write_the_same_bytes_as_one_process(pictures, weights, tmp_path):
     one, two = tmp_path / "one", tmp_path / "two"
     arguments = ["predict.py", *command(pictures, weights, one)]

@@ -75,7 +75,7 @@ def test_compiles_to_one_graph(counting_backend):
     assert counting_backend.graphs == 1
 
 
-@pytest.mark.slow
+@pytest.mark.long
 @torch.no_grad()
 def test_batches_of_all_sizes_compile_once(counting_backend):
     # The predictor cuts pictures into windows of one size; the last batch is smaller.
