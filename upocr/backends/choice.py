@@ -10,9 +10,9 @@ from upocr.download import DOWNLOADS, Downloads, cached, is_url
 
 AUTO, TORCH, ONNXRUNTIME, OPENVINO = "auto", "torch", "onnxruntime", "openvino"
 BACKENDS = (AUTO, TORCH, ONNXRUNTIME, OPENVINO)
-# On a CPU, fastest first: `python -m benchmarks.backends`. The first two are equal within 7 %, but
-# OpenVINO takes several times as long to load.
-FASTEST = (ONNXRUNTIME, OPENVINO, TORCH)
+# On a CPU, fastest first: `python -m benchmarks.backends`. OpenVINO, which is installed on request
+# only, takes a second to load.
+FASTEST = (OPENVINO, ONNXRUNTIME, TORCH)
 
 PACKAGE = Path(__file__).resolve().parents[1]
 CLONE = PACKAGE.parent

@@ -120,10 +120,10 @@ def test_auto_takes_what_runs_the_weights_and_is_there(exported, weights, monkey
     there = {"onnxruntime", "openvino", "torch"}
     monkeypatch.setattr(choice, "is_available", lambda name: name in there)
     assert choose(weights) == "torch"
-    assert choose(exported) == choose(None) == choice.FASTEST[0]
+    assert choose(exported) == choose(None) == "openvino"
     assert choose(None, dtype="bfloat16") == choose(None, compile=True) == "torch"
-    there.discard("onnxruntime")
-    assert choose(exported) == "openvino"
+    there.discard("openvino")
+    assert choose(exported) == choose(None) == "onnxruntime"
     there.discard("torch")
     with pytest.raises(ValueError, match=r"torch works in a clone of the repository"):
         choose(weights)
