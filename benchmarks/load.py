@@ -22,6 +22,7 @@ from PIL import Image
 from benchmarks.measure import median, print_machine, report, write_json
 from upocr import UPOCR
 from utils.cli import Parser, positive_int, run
+from utils.memory import resident_memory
 
 SIZES = [(48, 640), (150, 200), (256, 256), (300, 260), (480, 640)]  # height, width
 ROUTES = {
@@ -75,12 +76,6 @@ def serving(num_threads: int) -> Iterator[tuple[str, int]]:
             process.terminate()
 
 
-def resident_mib(process: int) -> float:
-    """Memory of a process that is in use now (Linux)."""
-    pages = int(Path(f"/proc/{process}/statm").read_text().split()[1])
-    return pages * 4096 / 2**20
-
-
 class Clients:
     """Asks until every request is answered, and keeps the outcomes.
 
@@ -126,7 +121,7 @@ class Clients:
         with self._lock:
             self.outcomes[outcome] += 1
             self.latencies.append(time.perf_counter() - start)
-            self.memory.append(resident_mib(self.process))
+            self.memory.append(resident_memory(self.process) / 2**20)
 
     def _judge(self, answer: httpx.Response, content: bytes, route: str, is_broken: bool) -> str:
         if is_broken:

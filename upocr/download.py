@@ -15,7 +15,7 @@ from urllib.request import url2pathname
 
 from tqdm import tqdm
 
-from upocr.files import atomic_path
+from upocr.files import atomic_path, checksum
 from upocr.quote import printable
 
 CHUNK = 2**16  # bytes
@@ -91,13 +91,7 @@ def fetch(url: str, path: Path, downloads: Downloads = DOWNLOADS, sha256: str = 
 
 def has_checksum(path: Path, sha256: str) -> bool:
     """Whether the file exists and its checksum begins with `sha256`."""
-    if not path.is_file():
-        return False
-    with path.open("rb") as file:
-        digest = hashlib.sha256()
-        while part := file.read(CHUNK):
-            digest.update(part)
-        return digest.hexdigest().startswith(sha256)
+    return path.is_file() and checksum(path).startswith(sha256)
 
 
 class _DownloadError(Exception):

@@ -24,9 +24,9 @@ def peak_memory() -> float:
     return peak * (1 if sys.platform == "darwin" else 2**10)  # bytes there, KiB elsewhere
 
 
-def resident_memory() -> float:
-    """Resident memory of this process now, in bytes; NaN where unknown."""
-    path = Path("/proc/self/statm")
+def resident_memory(process: int | str = "self") -> float:
+    """Resident memory of a process now, in bytes; NaN where unknown."""
+    path = Path(f"/proc/{process}/statm")
     if not path.exists():
         return float("nan")
     return int(path.read_text().split()[1]) * os.sysconf("SC_PAGE_SIZE")
