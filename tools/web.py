@@ -76,7 +76,7 @@ def export_site(archive: Archive, output: Path, runtime: Path | None = None) -> 
 
     Args:
         archive: the model, as ONNX.
-        output: folder; an earlier page in it is replaced.
+        output: folder; the files of an earlier page in it are replaced, others stay.
         runtime: folder of the unpacked npm package `PACKAGE`; None downloads it.
 
     Raises ValueError for a model that the page cannot show, a folder of something else, and a
@@ -85,8 +85,7 @@ def export_site(archive: Archive, output: Path, runtime: Path | None = None) -> 
     if TEXT_SEGMENTATION.name not in archive.tasks:
         known = ", ".join(archive.tasks)
         raise ValueError(f"the page needs the task {TEXT_SEGMENTATION.name}; the model has {known}")
-    if output.exists() and not is_replaceable(output):
-        raise ValueError(f"{output}: holds something else than a page; name a new folder")
+    old = earlier_files(output)
     output.parent.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(dir=output.parent, prefix=f".{output.name}.") as name:
         folder = Path(name) / "site"
@@ -95,15 +94,44 @@ def export_site(archive: Archive, output: Path, runtime: Path | None = None) -> 
             copy_runtime(package, folder / RUNTIME)
         archive.write(folder / ARCHIVE)
         description = describe_model(archive, folder)
+        description["files"] = sorted([*files_in(folder), MODEL])
         (folder / MODEL).write_text(f"{json.dumps(description, indent=2)}\n", encoding="utf-8")
-        if output.exists():
-            shutil.rmtree(output)
-        folder.rename(output)
+        replace_files(output, folder, old)
 
 
-def is_replaceable(folder: Path) -> bool:
-    """Whether a folder is empty or holds an earlier page."""
-    return folder.is_dir() and (not any(folder.iterdir()) or (folder / ARCHIVE).exists())
+def files_in(folder: Path) -> list[str]:
+    """Names of all files below a folder, relative to it."""
+    return [path.relative_to(folder).as_posix() for path in folder.rglob("*") if path.is_file()]
+
+
+def earlier_files(folder: Path) -> set[str]:
+    """Files of the page that a folder holds; raises ValueError if it holds anything but a page."""
+    if not folder.exists() or (folder.is_dir() and not any(folder.iterdir())):
+        return set()
+    try:
+        names = json.loads((folder / MODEL).read_text(encoding="utf-8"))["files"]
+        return {name for name in names if is_inside(name, folder)}
+    except (OSError, ValueError, KeyError, TypeError, RecursionError):
+        raise ValueError(
+            f"{folder}: holds something other than a page; name a new folder"
+        ) from None
+
+
+def is_inside(name: str, folder: Path) -> bool:
+    """Whether a relative name stays in a folder and leads through no link."""
+    parent = (folder / name).parent
+    return not Path(name).is_absolute() and parent.resolve() == folder.resolve() / Path(name).parent
+
+
+def replace_files(output: Path, new: Path, old: set[str]) -> None:
+    """Move the files of a folder to their places, then delete those of `old` without successor."""
+    names = files_in(new)
+    for name in sorted(names, key=lambda name: name == MODEL):  # the list of files comes last
+        target = output / name
+        target.parent.mkdir(parents=True, exist_ok=True)
+        (new / name).replace(target)
+    for name in old - set(names):
+        (output / name).unlink(missing_ok=True)
 
 
 def copy_page(folder: Path) -> None:

@@ -87,22 +87,35 @@ def test_the_model_is_described(monkeypatch, package, tmp_path):
     assert max(expected) > 0.7
 
 
-def test_an_earlier_page_is_replaced_and_other_folders_are_not(
-    monkeypatch, capsys, package, tmp_path
-):
-    site = tmp_path / "site"
+def test_an_earlier_page_is_replaced_and_other_files_stay(monkeypatch, package, tmp_path):
+    site, outside = tmp_path / "site", tmp_path / "outside.txt"
+    outside.write_text("not of the page")
     call(monkeypatch, "--output", site, "--onnxruntime_web", package)
-    (site / "old.txt").write_text("")
+    described = json.loads((site / "model.json").read_text())
+    assert set(described["files"]) == {
+        str(path.relative_to(site)) for path in site.rglob("*") if path.is_file()
+    }
+    (site / "static" / "gone.js").write_text("a file of an older page")
+    described["files"] += ["static/gone.js", "../outside.txt", str(outside)]
+    (site / "model.json").write_text(json.dumps(described))
+    (site / "index.html").write_text("older")
+    (site / "CNAME").write_text("example.org")
     assert call(monkeypatch, "--output", site, "--onnxruntime_web", package) == 0
-    assert not (site / "old.txt").exists()
+    assert not (site / "static" / "gone.js").exists()
+    assert "older" not in (site / "index.html").read_text()
+    assert (site / "CNAME").read_text() == "example.org"
+    assert outside.read_text() == "not of the page"
+
+
+@pytest.mark.parametrize("name", ["a.jpg", "model.json", "model.zip"])
+def test_a_folder_of_something_else_is_left_alone(monkeypatch, capsys, package, tmp_path, name):
     photos = tmp_path / "photos"
     photos.mkdir()
-    (photos / "a.jpg").write_text("photo")
-    capsys.readouterr()
+    (photos / name).write_text("[]")
     assert call(monkeypatch, "--output", photos, "--onnxruntime_web", package) == 2
-    message = f"error: {photos}: holds something else than a page; name a new folder\n"
+    message = f"error: {photos}: holds something other than a page; name a new folder\n"
     assert capsys.readouterr().err == message
-    assert [path.name for path in photos.iterdir()] == ["a.jpg"]
+    assert [path.name for path in photos.iterdir()] == [name]
 
 
 def test_bad_packages_are_one_line_and_no_folder(monkeypatch, capsys, package, tmp_path):

@@ -48,7 +48,7 @@ class Settings(BaseModel):
     min_area: int = Field(
         MIN_AREA, ge=0, description="Pixels of the smallest region that is listed."
     )
-    page: int = Field(1, ge=1, description="Of a TIFF.")
+    page: int = Field(1, ge=1, description="Of a TIFF or PDF.")
 
 
 @dataclass(frozen=True)

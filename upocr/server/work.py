@@ -1,6 +1,6 @@
 """One request in the thread of the model: decode, predict, encode."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import islice
 
 from upocr.composite import chosen_pixels
@@ -132,4 +132,7 @@ def _read(file: FileInMemory, max_pixels: int, page: int = 1) -> Picture:
         raise Problem(422, str(error)) from None
     if picture is None:
         raise Problem(422, f"{file.name} has no page {page}.")
+    if picture.pages > 1:
+        note = f"Page {page} of {picture.pages}; the command reads all pages"
+        picture = replace(picture, notes=(*picture.notes, note))
     return picture

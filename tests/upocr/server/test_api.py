@@ -168,6 +168,10 @@ def test_16_bits_profile_and_pages(server, command):
     for page in (1, 2):
         response = post(server.url, "remove", file.getvalue(), "scan.tif", page=str(page))
         assert response.content == files[f"scan.page{page}.removed.png"]
+        answer = post(
+            server.url, "remove", file.getvalue(), "scan.tif", page=str(page), output="json"
+        )
+        assert answer.json()["notes"] == [f"Page {page} of 2; the command reads all pages"]
     problem = post(server.url, "remove", file.getvalue(), "scan.tif", page="3")
     assert (problem.status_code, problem.json()) == (422, {"error": "scan.tif has no page 3."})
 

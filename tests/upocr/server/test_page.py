@@ -139,6 +139,15 @@ def test_only_here_not_here_and_undo(page, photo, command):
     assert page.run("return document.getElementById('undo').disabled")
 
 
+def test_a_second_page_is_not_passed_over_in_silence(page):
+    file = io.BytesIO()
+    scan = Image.fromarray(two_words())
+    scan.save(file, "TIFF", save_all=True, append_images=[scan])
+    drop(page, file.getvalue(), "scan.tif")
+    page.wait(READY)
+    assert page.text("#remarks") == "Page 1 of 2; the command reads all pages."
+
+
 def test_all_tasks_and_their_legend(page, photo, command):
     drop(page, photo.read_bytes())
     page.wait(READY)

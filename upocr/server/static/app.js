@@ -130,6 +130,9 @@ function showResult() {
   show("threshold-group", hasThreshold);
   show("region-group", task === "remove" && Boolean(picture.composite));
   show("legend", task !== "remove");
+  const remarks = picture.result.notes ?? [];
+  $("remarks").textContent = remarks.map((each) => `${each}.`).join(" ");
+  show("remarks", remarks.length > 0);
   $("threshold").value = picture.threshold;
   $("threshold-value").textContent = percent(picture.threshold);
   $("format").replaceChildren(
