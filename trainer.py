@@ -328,7 +328,7 @@ class Trainer:
             self._check_weights(log.epoch, log.step - 1)
             self._save(log.epoch - 1, progress=log.state_dict())
         if self._leaves:
-            logger.info("SIGTERM: saved epoch %d up to step %d", log.epoch, log.step)
+            logger.info("SIGTERM: saved epoch %d up to step %d", log.epoch + 1, log.step)
             raise SystemExit(termination.EXIT_CODE)
 
     def _last_good(self) -> str:
@@ -352,7 +352,7 @@ class Trainer:
         if weights_are_sound(self.model.eval(), self._example, self.model.tasks[0]):
             return
         raise ValueError(
-            f"the update at epoch {epoch}, step {step} left weights that are not finite or give "
+            f"the update at epoch {epoch + 1}, step {step + 1} left weights that are not finite or give "
             f"outputs that are not, and is not saved; {self._last_good()}"
         )
 

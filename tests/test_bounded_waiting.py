@@ -110,7 +110,7 @@ def test_a_stopped_rank_ends_the_others_with_one_line(tmp_path):
     ]
     try:
         assert ranks[0].stdout is not None
-        next(line for line in ranks[0].stdout if "epoch 0 [2/" in line)
+        next(line for line in ranks[0].stdout if "epoch 1 [2/" in line)
         ranks[1].send_signal(signal.SIGSTOP)
         _, error = ranks[0].communicate(timeout=PATIENCE)
     finally:

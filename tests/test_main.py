@@ -293,7 +293,7 @@ def test_starting_weights_are_validated_on_request(command, tmp_path, capsys):
     command(*options, "--validate_first", "true", "--output_dir", tmp_path)
     lines = [line.partition(" ")[2] for line in capsys.readouterr().out.splitlines()]
     validated = [index for index, line in enumerate(lines) if line.startswith("TextSeg   ")]
-    trained = [index for index, line in enumerate(lines) if line.startswith("epoch 0")]
+    trained = [index for index, line in enumerate(lines) if line.startswith("epoch 1")]
     assert len(validated) == 2
     assert validated[0] < trained[0] < trained[-1] < validated[1]
     assert len((tmp_path / "log.txt").read_text().splitlines()) == 1
@@ -434,7 +434,7 @@ def test_diverged_training_stops_and_names_the_last_good_checkpoint(command, tmp
     before = last.read_bytes()
     rates = ["--lr", "1e30", "--warmup_epochs", "0", "--clip_max_norm", "0"]
     with pytest.raises(
-        ValueError, match="loss is not finite at epoch 1, step 1: total nan"
+        ValueError, match="loss is not finite at epoch 2, step 2: total nan"
     ) as error:
         command(*TRAINING, *rates, "--epochs", "3", "--output_dir", tmp_path, "--resume", last)
     assert "text_segmentation/smooth_l1" in str(error.value)
@@ -445,7 +445,7 @@ def test_diverged_training_stops_and_names_the_last_good_checkpoint(command, tmp
 @pytest.mark.parametrize("rate", ["1e30", "1e38"])
 def test_a_diverged_update_is_not_saved(command, tmp_path, rate):
     rates = ["--lr", rate, "--warmup_epochs", "0", "--iter_per_epoch", "1"]
-    message = "update at epoch 0, step 0 left weights .* last good checkpoint: none"
+    message = "update at epoch 1, step 1 left weights .* last good checkpoint: none"
     with pytest.raises(ValueError, match=message):
         command(*TRAINING, *rates, "--epochs", "2", "--output_dir", tmp_path)
     assert not list(tmp_path.glob("*.pth"))

@@ -73,7 +73,7 @@ def test_sigterm_saves_within_the_epoch_and_auto_goes_on_bit_for_bit(
             command(*options)
     assert stop.value.code == termination.EXIT_CODE == 75
     said = capsys.readouterr().out
-    assert f"SIGTERM: saved epoch {(step - 1) // 5} up to step {(step - 1) % 5 + 1}" in said
+    assert f"SIGTERM: saved epoch {(step - 1) // 5 + 1} up to step {(step - 1) % 5 + 1}" in said
     assert said.endswith(f"continue with --resume {tmp_path / LAST}\n")
     saved = torch.load(tmp_path / LAST, weights_only=True)
     assert (saved["epoch"], saved["progress"]["step"]) == ((step - 1) // 5 - 1, (step - 1) % 5 + 1)

@@ -157,7 +157,7 @@ def test_fine_tuning(clone, monkeypatch, capsys, state_dict_keys):
     official = load_checkpoint(clone / "output/mine_official/checkpoint_last.pth")
     assert official.architecture["embed_dim"] == 24
     log = capsys.readouterr().out
-    assert log.index(" mine   ") < log.index("epoch 0 [1/1]")  # the starting weights first
+    assert log.index(" mine   ") < log.index("epoch 1 [1/1]")  # the starting weights first
     assert "is above --lr" not in log  # the bounds of the schedule fit the small rate
 
 
@@ -255,7 +255,7 @@ def test_a_batch_job_that_runs_out_of_time_is_queued_again_and_goes_on(clone, sl
     long = batch_script("--epochs", "1", "--iter_per_epoch", "100000")
     job = start(long, slurm, log)
     try:
-        while "epoch 0 [2/" not in log.read_text():
+        while "epoch 1 [2/" not in log.read_text():
             assert job.poll() is None, log.read_text()
             time.sleep(0.2)
         job.send_signal(signal.SIGTERM)  # as --signal=B:TERM does
@@ -264,12 +264,12 @@ def test_a_batch_job_that_runs_out_of_time_is_queued_again_and_goes_on(clone, sl
         with contextlib.suppress(ProcessLookupError):
             os.killpg(job.pid, signal.SIGKILL)
     assert (clone / "asked").read_text() == "requeue 7\n"
-    assert "SIGTERM: saved epoch 0 up to step" in log.read_text()
+    assert "SIGTERM: saved epoch 1 up to step" in log.read_text()
     step = load_checkpoint(clone / "output/upocr/checkpoint_last.pth").training["progress"]["step"]
     steps = ["--epochs", "1", "--iter_per_epoch", str(step + 1)]
     assert start(batch_script(*steps), slurm, log).wait() == 0
     again = log.read_text().split("the resumed run had")[1]
-    assert re.findall(r"epoch 0 \[(\d+)/", again) == [str(step + 1)]
+    assert re.findall(r"epoch 1 \[(\d+)/", again) == [str(step + 1)]
     assert (clone / "asked").read_text() == "requeue 7\n"
 
 

@@ -147,7 +147,7 @@ class StepLog:
             lr = self._optimizer.param_groups[0]["lr"]
             logger.info(
                 "epoch %d [%d/%d]  %s  lr %.2e  %s  memory %.0f MiB",
-                self.epoch,
+                self.epoch + 1,
                 step + 1,
                 self.iterations,
                 format_losses(means),
@@ -179,7 +179,7 @@ class StepLog:
         self._not_finite = self._not_finite + 1 if bad else 0
         if self._not_finite > self.patience:
             raise DivergenceError(
-                f"{bad[0]} is not finite at epoch {self.epoch}, step {step}: "
+                f"{bad[0]} is not finite at epoch {self.epoch + 1}, step {step + 1}: "
                 f"{format_losses(losses)}"
             )
 

@@ -24,9 +24,9 @@ def test_first_step_that_is_not_finite_is_named():
     log = step_log(10, print_freq=3, epoch=3)
     log.add(0, losses(1.0))
     log.add(1, losses(math.inf))
-    with pytest.raises(DivergenceError, match=r"loss .* epoch 3, step 1: total inf .*msr inf"):
+    with pytest.raises(DivergenceError, match=r"loss .* epoch 4, step 2: total inf .*msr inf"):
         log.add(2, losses(math.nan))
-    with pytest.raises(DivergenceError, match="gradient is not finite at epoch 0, step 0"):
+    with pytest.raises(DivergenceError, match="gradient is not finite at epoch 1, step 1"):
         step_log(1).add(0, losses(1.0, norm=math.inf))
 
 
@@ -36,7 +36,7 @@ def test_a_scaler_may_skip_some_consecutive_steps():
         [(1.0, math.inf), (1.0, math.nan), (1.0, 1.0), (math.inf, 1.0), (math.inf, 1.0)]
     ):
         log.add(step, losses(total, norm))
-    with pytest.raises(DivergenceError, match="gradient is not finite at epoch 0, step 5"):
+    with pytest.raises(DivergenceError, match="gradient is not finite at epoch 1, step 6"):
         log.add(5, losses(1.0, norm=math.inf))
 
 
@@ -56,9 +56,9 @@ def test_a_line_per_interval_and_one_at_the_end(caplog):
             log.add(step, losses(float(step)))
     lines = [record.getMessage() for record in caplog.records]
     assert [line.split("]")[0] for line in lines] == [
-        "epoch 1 [2/5",
-        "epoch 1 [4/5",
-        "epoch 1 [5/5",
+        "epoch 2 [2/5",
+        "epoch 2 [4/5",
+        "epoch 2 [5/5",
     ]
     assert "total 0.5000  grad_norm 1.0000  text_removal/msr 0.5000" in lines[0]
     assert "total 2.5000" in lines[1]
