@@ -1,7 +1,6 @@
 """Command: scores without a network, for comparison with trained ones."""
 
 import argparse
-import json
 from collections.abc import Callable
 from pathlib import Path
 
@@ -10,7 +9,7 @@ import torch
 from skimage.filters import threshold_otsu
 
 from datasets import TextDataset
-from eval.evaluator import Results
+from eval.evaluator import Results, report
 from eval.pixel_classes import class_numbers
 from eval.tampered_text_detection import TamperedTextDetectionEvaluator
 from eval.text_removal.scores import PairScore, average_scores, score_pair
@@ -36,7 +35,7 @@ def copied_input(dataset: TextDataset) -> dict[str, Results]:
         if item.label is None:
             raise ValueError(f"{item.image}: no label to compare it with")
         scores.append(score_pair(item.image, item.label))
-    return {"copied input": average_scores(scores)}
+    return {"copied input": {"num_images": len(scores)} | average_scores(scores)}
 
 
 @BASELINES.register(TEXT_SEGMENTATION.name)
@@ -81,10 +80,11 @@ def build_parser() -> argparse.ArgumentParser:
 
 
 def main() -> None:
-    """Print the baselines of every data set as JSON."""
+    """Print the baselines of every data set as an evaluation prints its results."""
     args = build_parser().parse_args()
-    datasets = evaluated_datasets(args.eval_data_cfg_path, args.data_root)
-    print(json.dumps({each.name: BASELINES[each.task](each) for each in datasets}, indent=2))
+    for dataset in evaluated_datasets(args.eval_data_cfg_path, args.data_root):
+        for name, results in BASELINES[dataset.task](dataset).items():
+            print("\n".join(report(dataset.task, f"{dataset.name}, {name}", results)))
 
 
 if __name__ == "__main__":

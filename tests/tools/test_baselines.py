@@ -1,6 +1,5 @@
 """Baselines are the figures of predictions that are known beforehand."""
 
-import json
 import sys
 
 import numpy as np
@@ -78,10 +77,13 @@ def test_a_task_without_a_baseline_is_named():
         BASELINES["seals"]
 
 
-def test_command_prints_json(made, tmp_path, monkeypatch, capsys):
-    made("text_removal", "removal", np.full((40, 60, 3), 50, np.uint8), ".png")
+def test_the_command_prints_what_an_evaluation_prints(made, tmp_path, monkeypatch, capsys):
+    dataset = made("text_removal", "removal", np.full((40, 60, 3), 50, np.uint8), ".png")
     options = ["--eval_data_cfg_path", tmp_path / "made.yaml", "--data_root", tmp_path]
     monkeypatch.setattr(sys, "argv", ["baselines", *map(str, options)])
     baselines.main()
-    found = json.loads(capsys.readouterr().out)
-    assert found["made"]["copied input"]["strict"]["num_images"] == 1
+    lines = capsys.readouterr().out.splitlines()
+    strict = copied_input(dataset)["copied input"]["strict"]["psnr"]
+    assert lines[0].startswith("made, copied input ")
+    assert f" {strict:.4g} " in lines[0]
+    assert lines[0].endswith("(1 image)")
