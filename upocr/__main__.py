@@ -22,7 +22,7 @@ SERVER = "fastapi"  # the package that only the server needs
 
 def build_parser() -> argparse.ArgumentParser:
     """Options of the command and its subcommands."""
-    parser = Parser(prog="upocr", description=(__doc__ or "").split(": ")[1])
+    parser = Parser(prog="upocr", description="text removal and more for your own images")
     parser.add_argument("--version", action="version", version=__version__)
     commands = parser.add_subparsers(title="commands", required=True, metavar="COMMAND")
 

@@ -11,7 +11,7 @@ from typing import Any
 
 from upocr.backends.choice import AUTO, BACKENDS
 from upocr.cli import BOOL, HelpFormatter, Parser, positive_int, say
-from upocr.composite import COMPOSITES, DIFFERENCE, DILATION, parse_region
+from upocr.composite import COMPOSITES, DIFFERENCE, DILATION, MAX_DILATION, parse_region
 from upocr.decisions import COMPONENT, DECISIONS
 from upocr.download import DOWNLOADS, Downloads
 from upocr.files import checksum
@@ -128,8 +128,10 @@ def check(args: argparse.Namespace) -> None:
     """Raise ValueError for arguments that do not fit; load `--task_module`."""
     if args.threshold is not None and not 0 <= args.threshold <= 1:
         raise ValueError(f"--threshold is {args.threshold}, expected 0 to 1")
-    if min(args.num_threads, args.min_area, args.dilation) < 0:
-        raise ValueError("--num_threads, --min_area and --dilation are at least 0")
+    if min(args.num_threads, args.min_area) < 0:
+        raise ValueError("--num_threads and --min_area are at least 0")
+    if not 0 <= args.dilation <= MAX_DILATION:
+        raise ValueError(f"--dilation is {args.dilation}, expected 0 to {MAX_DILATION}")
     if args.task_module:
         load_module(args.task_module)
     if args.task != "all":

@@ -11,7 +11,7 @@ from PIL import Image
 
 from upocr.backends import Backend
 from upocr.backends.choice import AUTO, load_backend
-from upocr.composite import COMPOSITES, DILATION, RegionLike, region_mask
+from upocr.composite import COMPOSITES, DILATION, MAX_DILATION, RegionLike, region_mask
 from upocr.decisions import COMPONENT, DECISIONS
 from upocr.download import DOWNLOADS, Downloads
 from upocr.picture import MAX_PIXELS, Picture, as_picture
@@ -155,8 +155,8 @@ class UPOCR:
         tasks, composite = self.resolve(tasks, composite)
         if threshold is not None and not 0 <= threshold <= 1:
             raise ValueError(f"threshold is {threshold}, expected 0 to 1")
-        if dilation < 0:
-            raise ValueError(f"dilation is {dilation}, expected at least 0")
+        if not 0 <= dilation <= MAX_DILATION:
+            raise ValueError(f"dilation is {dilation}, expected 0 to {MAX_DILATION}")
         if decision not in DECISIONS:
             expected = ", ".join(DECISIONS)
             raise ValueError(f"unknown decision {decision!r}, expected one of {expected}")
@@ -218,7 +218,7 @@ class UPOCR:
             threshold: of the segmentation, see `segment_text`.
             region: the part to erase: (H, W) mask, or box x1, y1, x2, y2 with the last two
                 exclusive.
-            dilation: reach of the change mask around text, in pixels.
+            dilation: reach of the change mask around text, 0 to 100 pixels.
         """
         task = TEXT_REMOVAL.name
         found = self.run(
