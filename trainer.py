@@ -352,8 +352,8 @@ class Trainer:
         if weights_are_sound(self.model.eval(), self._example, self.model.tasks[0]):
             return
         raise ValueError(
-            f"the update at epoch {epoch + 1}, step {step + 1} left weights that are not finite or give "
-            f"outputs that are not, and is not saved; {self._last_good()}"
+            f"the update at epoch {epoch + 1}, step {step + 1} left weights that are not finite or "
+            f"give outputs that are not, and is not saved; {self._last_good()}"
         )
 
     def _task_gap(self) -> dict[str, float]:

@@ -66,9 +66,17 @@ class Guard:
     def _problem(self, method: str, headers: Headers) -> str | None:
         if self.only_local and _host_name(headers.get("host", "")) not in LOOPBACK:
             return "This server answers to names of this machine only, such as localhost."
-        if method == "POST" and headers.get("sec-fetch-site") in ("cross-site", "same-site"):
+        if method == "POST" and _is_foreign(headers):
             return "Pages of other sites cannot use this server."
         return None
+
+
+def _is_foreign(headers: Headers) -> bool:
+    """Whether a page of another site sends this; only browsers tell, and old ones less clearly."""
+    if site := headers.get("sec-fetch-site"):
+        return site in ("cross-site", "same-site")
+    origin = headers.get("origin")
+    return origin is not None and origin.partition("://")[2] != headers.get("host", "")
 
 
 def _host_name(host: str) -> str:

@@ -355,6 +355,19 @@ def test_a_request_that_never_arrives_is_408(start, upload):
     assert post(server.url, "remove", upload).status_code == 200  # its place is free
 
 
+def test_a_client_that_leaves_while_it_sends_is_no_bug(start, upload, caplog):
+    server = start(UPOCR(Painter()), max_queue=1)
+    with socket.create_connection(("127.0.0.1", server.port)) as client:
+        client.sendall(
+            b"POST /v1/remove HTTP/1.1\r\nHost: localhost\r\nContent-Length: 1000\r\n"
+            b"Content-Type: multipart/form-data; boundary=x\r\n\r\n--x"
+        )
+        wait_until(lambda: server.worker._places)
+    wait_until(lambda: not server.worker._places)
+    assert post(server.url, "remove", upload).status_code == 200
+    assert not caplog.records
+
+
 @pytest.mark.parametrize("accept", ["*/*", "text/event-stream"])
 def test_a_client_that_leaves_stops_the_work(start, upload, accept):
     gate = Gate()
@@ -438,6 +451,22 @@ def test_other_sites_and_other_names_are_refused(server, upload):
     assert response.status_code == 403
     for host in ("localhost:8000", "127.0.0.1", "[::1]:8000"):
         assert httpx.get(f"{server.url}/healthz", headers={"Host": host}).status_code == 200
+
+
+@pytest.mark.parametrize(
+    ("headers", "status"),
+    [
+        ({"Origin": "http://evil.example"}, 403),  # a browser without Sec-Fetch-Site
+        ({"Origin": "null"}, 403),  # a file, or a frame in a sandbox
+        ({"Origin": "{url}"}, 200),
+        # Behind a proxy that changes the host, the browser knows better.
+        ({"Origin": "https://proxy.example", "Sec-Fetch-Site": "same-origin"}, 200),
+    ],
+)
+def test_the_origin_tells_of_other_sites(server, upload, headers, status):
+    headers = {name: value.format(url=server.url) for name, value in headers.items()}
+    response = httpx.post(f"{server.url}/v1/remove", files={"image": upload}, headers=headers)
+    assert response.status_code == status
 
 
 @pytest.mark.parametrize("path", ["/", "/docs", "/static/app.js", "/healthz", "/nothing"])
