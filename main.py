@@ -16,7 +16,7 @@ from options import AUTO, Options, changes, parse_command_line, resolve
 from resuming import check_agreement, find_checkpoint, tidy
 from trainer import Trainer, evaluate_checkpoint
 from utils import dist, termination
-from utils.cli import run
+from utils.cli import memory_failure, run
 from utils.lock import locked
 from utils.logger import setup_logging
 
@@ -24,6 +24,10 @@ logger = logging.getLogger("upocr")
 
 
 PATIENCE = 20  # seconds that a restarted run waits for the end of the one before
+NEEDS_LESS = (
+    "a smaller --batch_size or --eval_batch_size, --amp true or --swin_use_checkpoint true needs "
+    "less; python -m benchmarks.plan estimates how much"
+)
 
 
 def main() -> None:
@@ -48,9 +52,11 @@ def main() -> None:
                     evaluate_checkpoint(options, device, checkpoint)
                 else:
                     Trainer(options, device, checkpoint).run()
-        except RuntimeError as error:
+        except (RuntimeError, MemoryError) as error:
             if failure := dist.peer_failure(error):
                 raise ValueError(failure) from None
+            if failure := memory_failure(error):
+                raise ValueError(f"{failure}: {NEEDS_LESS}") from None
             raise
         finally:
             dist.destroy_process_group()

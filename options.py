@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from models import IMAGE_LOSSES, VARIANTS
+from models.checkpoint import MAX_IMAGE_SIZE
 from models.upocr import STRIDE
 from utils.cli import BOOL, Parser
 from utils.dist import AMP_DTYPES
@@ -381,6 +382,8 @@ def _check(options: Options) -> None:
     size = data.pix2pix_size
     if size is not None and (size < STRIDE or size % STRIDE):
         raise ValueError(f"--pix2pix_size is {size}, expected a positive multiple of {STRIDE}")
+    if size is not None and size > MAX_IMAGE_SIZE:
+        raise ValueError(f"--pix2pix_size is {size}, expected at most {MAX_IMAGE_SIZE}")
     _check_numbers(options)
 
 

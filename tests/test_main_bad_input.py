@@ -133,6 +133,7 @@ BAD_INPUT = {
     "eval without resume": (options(*EVALUATE), "--resume"),
     "eval without data": (options("--eval", "true", "--resume", "x"), "--eval_data_cfg_path"),
     "training without data": (options(*COMMON), "--data_cfg_paths"),
+    "huge images": (options(*TRAINING, "--pix2pix_size", str(2**25)), "expected at most 8192"),
     "unknown device": (options(*TRAINING, "--device", "tpu"), "unknown device 'tpu'"),
     "float16 on a CPU": (
         options(*TRAINING, "--amp", "true", "--amp_dtype", "float16"), "amp_dtype float16",
@@ -183,6 +184,26 @@ def test_bad_input_is_one_line_and_exit_code_2(name, checkpoint, tmp_path, monke
     assert expected in lines[0]
     assert "Traceback" not in captured.out + captured.err
     assert not list(tmp_path.glob("out/*.pth"))
+
+
+@pytest.mark.parametrize(
+    "error",
+    [torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 20 MiB."), MemoryError()],
+)
+def test_too_little_memory_names_the_options_that_need_less(tmp_path, monkeypatch, capsys, error):
+    def fail(*arguments: object, **options: object) -> None:
+        raise error
+
+    monkeypatch.chdir(ROOT)
+    monkeypatch.setattr("trainer.train_one_epoch", fail)
+    arguments = options(*TRAINING)(DATA, None, tmp_path)
+    monkeypatch.setattr(sys, "argv", ["main.py", *map(str, arguments)])
+    with pytest.raises(SystemExit) as stop:
+        run(main.main)
+    lines = capsys.readouterr().err.splitlines()
+    reason = str(error) or "MemoryError"
+    assert (stop.value.code, len(lines)) == (2, 1)
+    assert lines[0].startswith(f"error: out of memory ({reason}): a smaller --batch_size")
 
 
 def test_argparse_errors_exit_with_2(monkeypatch, capsys):

@@ -8,7 +8,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any, NoReturn
 
-from upocr.quote import printable
+from upocr.quote import printable, shortened
 
 TRUE, FALSE = ("true", "yes", "1"), ("false", "no", "0")
 
@@ -49,10 +49,23 @@ def say(line: str, error: bool = False) -> None:
     print(printable(line), file=sys.stderr if error else sys.stdout, flush=True)
 
 
+# What libraries say whose errors of memory have no type of their own.
+NO_MEMORY = ("can't allocate memory", "out of memory", "Insufficient memory", "Failed to allocate")
+
+
+def memory_failure(error: BaseException) -> str | None:
+    """One line if Python, NumPy, OpenCV, PyTorch or a back end had too little memory; else None."""
+    if not isinstance(error, MemoryError) and not any(text in str(error) for text in NO_MEMORY):
+        return None
+    reason = (str(error) or type(error).__name__).splitlines()[0]
+    return f"out of memory ({shortened(reason)})"
+
+
 def run(main: Callable[[], int | None]) -> None:
     """Call `main` and exit with its return value; bad input prints one line and exits with 2.
 
-    Bad input is a ValueError or an OSError (a missing file, a folder without write permission).
+    Bad input is a ValueError or an OSError (a missing file, a folder without write permission), or
+    one that memory does not hold.
     Anything else is a bug and keeps its traceback.
     """
     for name, mode in (("stdin", "r"), ("stdout", "w"), ("stderr", "w")):
@@ -69,4 +82,9 @@ def run(main: Callable[[], int | None]) -> None:
     except KeyboardInterrupt:
         say("interrupted", error=True)
         code = 130
+    except Exception as error:
+        if not (failure := memory_failure(error)):
+            raise
+        say(f"error: {failure}", error=True)
+        code = 2
     sys.exit(code)

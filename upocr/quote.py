@@ -11,6 +11,11 @@ def quote(value: object) -> str:
         text = _QUOTE.repr(value)
     except Exception:  # a hostile value may raise anything, a huge integer does
         text = f"<{type(value).__name__}>"
+    return shortened(text)
+
+
+def shortened(text: str) -> str:
+    """A text on one line, of at most `LONGEST` characters, all printable."""
     text = printable(" ".join(text.split()))
     return text if len(text) <= LONGEST else f"{text[: LONGEST - 3]}..."
 

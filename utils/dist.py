@@ -17,6 +17,7 @@ from torch.distributed.rendezvous import rendezvous
 
 from utils.memory import peak_memory
 from utils.processes import end_with_launcher
+from utils.quote import quote
 
 AMP_DTYPES = {"float16": torch.float16, "bfloat16": torch.bfloat16}
 POLL = 0.05  # seconds between two looks into the store of the process group
@@ -90,6 +91,7 @@ def init_process_group(device: torch.device, timeout: float) -> None:
     """
     if "RANK" not in os.environ or "WORLD_SIZE" not in os.environ:
         return
+    _check_environment()
     if has_launcher():  # a shell that starts ranks may end before
         end_with_launcher()
     if device.type == "cuda":
@@ -104,6 +106,17 @@ def init_process_group(device: torch.device, timeout: float) -> None:
     dist.init_process_group("nccl", timeout=longer, store=store, rank=number, world_size=size)
     global _control  # noqa: PLW0603 - as the process group itself
     _control = dist.new_group(timeout=seconds, backend="gloo")
+
+
+def _check_environment() -> None:
+    """Raise ValueError unless the numbers that torchrun sets are such."""
+    for name in ("RANK", "WORLD_SIZE", "MASTER_PORT"):
+        value = os.environ.get(name, "0")
+        if not value.isdecimal():
+            raise ValueError(f"{name} is {quote(value)}, expected a number, as torchrun sets it")
+    number, size = (int(os.environ[name]) for name in ("RANK", "WORLD_SIZE"))
+    if number >= size:
+        raise ValueError(f"RANK is {number}, expected less than WORLD_SIZE, which is {size}")
 
 
 def _agree_on_prefix(store: Store, number: int, size: int, timeout: float) -> str:
@@ -152,7 +165,7 @@ def destroy_process_group() -> None:
         dist.destroy_process_group()
 
 
-def peer_failure(error: RuntimeError) -> str | None:
+def peer_failure(error: Exception) -> str | None:
     """What a failed collective call says of another process; None if it is a failure of our own."""
     text = str(error)
     if isinstance(error, dist.DistStoreError) or any(phrase in text for phrase in SILENT):

@@ -8,7 +8,7 @@ import sys
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import Any
+from typing import Any, TextIO
 
 import torch
 import yaml
@@ -23,10 +23,18 @@ logger = logging.getLogger(__name__)
 
 def setup_logging() -> None:
     """Log to standard output: all messages of the main process, warnings of the others."""
-    handler = logging.StreamHandler(sys.stdout)
+    handler = _Handler(sys.stdout)
     handler.setFormatter(_Printable("%(asctime)s %(message)s", "%H:%M:%S"))
     level = logging.INFO if is_main_process() else logging.WARNING
     logging.basicConfig(level=level, handlers=[handler], force=True)
+
+
+class _Handler(logging.StreamHandler[TextIO]):
+    """A full disk or a closed pipe behind standard output ends the log, not the training."""
+
+    def handleError(self, record: logging.LogRecord) -> None:  # noqa: N802 - its name in logging
+        if not isinstance(sys.exc_info()[1], OSError):
+            super().handleError(record)
 
 
 class _Printable(logging.Formatter):

@@ -4,9 +4,13 @@ import subprocess
 import sys
 from pathlib import Path
 
+import cv2
+import numpy as np
 import pytest
+import torch
 
 from upocr import prediction
+from upocr.cli import run
 
 ROOT = Path(__file__).resolve().parents[2]
 
@@ -38,3 +42,27 @@ def test_the_reach_of_removal_is_bounded(reach):
     args = parser.parse_args(["a.png", "--dilation", str(reach)])
     with pytest.raises(ValueError, match=f"^--dilation is {reach}, expected 0 to 100$"):
         prediction.check(args)
+
+
+EXHAUSTING = {
+    "Python": lambda: bytearray(2**62),
+    "NumPy": lambda: np.zeros(2**58),
+    "PyTorch": lambda: torch.zeros(2**58),
+    "OpenCV": lambda: cv2.copyMakeBorder(np.zeros((1, 1)), *[2**30] * 4, cv2.BORDER_CONSTANT),
+}
+
+
+@pytest.mark.parametrize("library", EXHAUSTING)
+def test_too_little_memory_is_one_line(library, capsys):
+    with pytest.raises(SystemExit) as stop:
+        run(EXHAUSTING[library])
+    said = capsys.readouterr().err
+    assert stop.value.code == 2
+    assert said.startswith("error: out of memory (")
+    assert said.count("\n") == 1
+    assert len(said) < 200
+
+
+def test_a_bug_keeps_its_traceback():
+    with pytest.raises(ZeroDivisionError):
+        run(lambda: 1 // 0)

@@ -112,3 +112,20 @@ def test_tf32_is_for_products_of_gpus_alone():
     finally:
         for switch, allowed in zip(switches, before, strict=True):
             switch.allow_tf32 = allowed
+
+
+@pytest.mark.parametrize(
+    ("name", "value", "message"),
+    [
+        ("RANK", "a", "RANK is 'a', expected a number, as torchrun sets it"),
+        ("WORLD_SIZE", "", "WORLD_SIZE is '', expected a number, as torchrun sets it"),
+        ("MASTER_PORT", "-1", "MASTER_PORT is '-1', expected a number, as torchrun sets it"),
+        ("RANK", "2", "RANK is 2, expected less than WORLD_SIZE, which is 2"),
+    ],
+)
+def test_an_environment_that_is_none_of_torchrun_is_named(monkeypatch, name, value, message):
+    right = {"RANK": "0", "WORLD_SIZE": "2", "MASTER_ADDR": "127.0.0.1", "MASTER_PORT": "1"}
+    for key, each in (right | {name: value}).items():
+        monkeypatch.setenv(key, each)
+    with pytest.raises(ValueError, match=f"^{message}$"):
+        dist.init_process_group(torch.device("cpu"), 1.0)

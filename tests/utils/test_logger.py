@@ -1,13 +1,16 @@
 """The log of an epoch: means, lines, and the end of a diverged training."""
 
+import contextlib
 import json
 import logging
 import math
+import sys
+from pathlib import Path
 
 import pytest
 import torch
 
-from utils.logger import Averages, DivergenceError, RunLog, StepLog
+from utils.logger import Averages, DivergenceError, RunLog, StepLog, setup_logging
 
 
 def step_log(iterations: int, print_freq: int = 1, epoch: int = 0, **options) -> StepLog:
@@ -94,3 +97,17 @@ def test_a_file_that_is_no_log_is_named_and_kept(tmp_path, content):
     with pytest.raises(ValueError, match=r"log\.txt: not a log of this program"):
         RunLog(tmp_path, {}, start_epoch=3)
     assert (tmp_path / "log.txt").read_text() == content
+
+
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="needs /dev/full")
+def test_a_full_disk_behind_the_log_is_no_error(monkeypatch, capsys):
+    with Path("/dev/full").open("w") as full, monkeypatch.context() as changed:
+        changed.setattr(sys, "stdout", full)
+        setup_logging()
+        logging.getLogger("upocr").info("epoch 1")
+        with contextlib.suppress(OSError):
+            full.close()
+    setup_logging()
+    assert capsys.readouterr().err == ""
+    logging.getLogger("upocr").info("%d", "no number")
+    assert "--- Logging error ---" in capsys.readouterr().err  # a bug shows
