@@ -250,13 +250,14 @@ def test_keyboard_reaches_everything(page):
     assert places == sorted(places)
 
 
-@pytest.mark.parametrize("width", [360, 768, 1280, 1920])
+@pytest.mark.parametrize("width", [320, 360, 768, 1280, 1920])
 def test_nothing_overflows_at_any_width(page, photo, width):
     page.resize(width, 740, mobile=width < 800)
     page.open(page.run("return location.href"))
     page.wait("document.querySelectorAll('#samples img').length === 3")
-    fits = "document.documentElement.scrollWidth <= innerWidth"
+    fits = f"Math.max(innerWidth, document.documentElement.scrollWidth) <= {width}"
     assert page.run(f"return {fits}")
+    assert page.run("return start.scrollWidth <= start.clientWidth")
     drop(page, photo.read_bytes())
     page.wait(READY)
     for task in ("remove", "segment", "detect"):
