@@ -13,6 +13,7 @@ from torch import Tensor
 from utils import dist
 
 PAPER_SIDE = 512
+MAX_RATIO = 100  # of the sides; the protocol enlarges the shorter one to `PAPER_SIDE`
 ERROR_THRESHOLD = 20  # grey levels; a pixel with a larger difference is an error (pEPs, pCEPs)
 IDENTICAL_PSNR = 100.0  # dB, the maximum of the strict protocol
 # Fine to coarse (Wang et al., Asilomar 2003).
@@ -92,7 +93,7 @@ def paper_metrics(image: np.ndarray, target: np.ndarray) -> dict[str, float] | N
 
     image, target: uint8 (H, W, 3) RGB. PSNR in dB, AGE in grey levels 0-255, the others fractions
     0-1. Returns None if the two are identical after resizing: the protocol excludes such images
-    from every average.
+    from every average. Raises ValueError for sides of a ratio above `MAX_RATIO`.
     """
     image, target = _resize_short_side(image), _resize_short_side(target)
     mse = mean_squared_error(image, target)
@@ -206,6 +207,10 @@ def _paper_mssim(luma: np.ndarray, target: np.ndarray) -> float:
 def _resize_short_side(image: np.ndarray) -> np.ndarray:
     height, width = image.shape[:2]
     short = min(height, width)
+    if max(height, width) > MAX_RATIO * short:
+        raise ValueError(
+            f"{width} x {height} pixels: one side is more than {MAX_RATIO} times the other"
+        )
     size = (PAPER_SIDE * width // short, PAPER_SIDE * height // short)
     return np.asarray(Image.fromarray(image).resize(size, Image.Resampling.BICUBIC))
 

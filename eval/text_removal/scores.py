@@ -27,8 +27,8 @@ class PairScore(TypedDict):
 def score_pair(output_path: Path, label_path: Path) -> PairScore:
     """Metrics of one output and its label.
 
-    Raises ValueError naming the file: unreadable, not of the size of its label, or too small for
-    SSIM.
+    Raises ValueError naming the file: unreadable, not of the size of its label, too small for SSIM
+    or too long for the protocol of the paper.
     """
     output, label = np.asarray(read_rgb(output_path)), np.asarray(read_rgb(label_path))
     if output.shape != label.shape:

@@ -158,6 +158,13 @@ def test_identical_images_are_finite_in_strict_and_left_out_of_paper():
     assert paper_metrics(image, image) is None
 
 
+def test_a_strip_that_the_protocol_would_enlarge_beyond_the_memory_is_refused():
+    image = np.zeros((11, 1101, 3), np.uint8)
+    with pytest.raises(ValueError, match="^1101 x 11 pixels: one side is more than 100 times"):
+        paper_metrics(image, image)
+    assert paper_metrics(image[:, :1100], image[:, :1100]) is None
+
+
 def test_nearly_identical_images_are_no_better_than_identical():
     target = np.zeros((512, 512, 3), np.uint8)
     image = target.copy()
