@@ -160,7 +160,7 @@ def test_identical_images_are_finite_in_strict_and_left_out_of_paper():
 
 def test_a_strip_that_the_protocol_would_enlarge_beyond_the_memory_is_refused():
     image = np.zeros((11, 1101, 3), np.uint8)
-    with pytest.raises(ValueError, match="^1101 x 11 pixels: one side is more than 100 times"):
+    with pytest.raises(ValueError, match=r"^1101 x 11 pixels: one side is more than 100 times"):
         paper_metrics(image, image)
     assert paper_metrics(image[:, :1100], image[:, :1100]) is None
 
