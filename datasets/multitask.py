@@ -273,7 +273,7 @@ def _worker_options(num_workers: int, timeout: float = 0) -> dict[str, Any]:
         can_fork = "forkserver" in multiprocessing.get_all_start_methods()
         context = multiprocessing.get_context("forkserver" if can_fork else "spawn")
         if can_fork:  # import once for all workers
-            context.set_forkserver_preload(["torchvision.transforms"])
+            context.set_forkserver_preload(["utils.fork_server", "torchvision.transforms"])
             with sigterm_ignored():  # also by the workers, see `_start_worker`
                 forkserver.ensure_running()
         options["multiprocessing_context"] = context

@@ -4,6 +4,7 @@ import os
 import signal
 import subprocess
 import sys
+import threading
 import time
 from pathlib import Path
 
@@ -52,6 +53,37 @@ if __name__ == "__main__":
     next(iter(DataLoader(Slow(), **_worker_options(2))))
 """
 
+# A fork server that still imports, and a worker that does: neither watches anything yet.
+IMPORTING_SERVER = """
+import multiprocessing, os, time
+from multiprocessing import forkserver
+
+os.environ["MAIN"] = str(os.getpid())
+context = multiprocessing.get_context("forkserver")
+context.set_forkserver_preload(["utils.fork_server", "slow"])
+forkserver.ensure_running()
+time.sleep(600)
+"""
+IMPORTING_WORKER = """
+from torch.utils.data import DataLoader
+from datasets.multitask import _worker_options
+import slow
+
+if __name__ == "__main__":
+    next(iter(DataLoader(slow.Slow(), **_worker_options(1))))
+"""
+SLOW = """
+import os, time
+
+class Slow:
+    def __len__(self):
+        return 9
+
+if os.environ.setdefault("MAIN", str(os.getpid())) != str(os.getpid()):
+    print(os.getpid(), flush=True)
+    time.sleep(600)
+"""
+
 
 def is_running(process: int) -> bool:
     """Whether a process exists and is no zombie."""
@@ -62,12 +94,19 @@ def is_running(process: int) -> bool:
     return state != "Z"
 
 
-def left_behind(command: list[str], count: int) -> list[int]:
-    """Kill a command once `count` of its processes have said their number; those that stay."""
-    environment = os.environ | {"PYTHONPATH": str(ROOT), "PYTHONUNBUFFERED": "1"}
+def left_behind(command: list[str], count: int, *paths: str) -> list[int]:
+    """Kill a command once `count` of its processes have said their number; those that stay.
+
+    paths: of further modules.
+    """
+    path = os.pathsep.join([str(ROOT), *paths])
+    environment = os.environ | {"PYTHONPATH": path, "PYTHONUNBUFFERED": "1"}
     main = subprocess.Popen(command, stdout=subprocess.PIPE, text=True, env=environment)
     assert main.stdout is not None
+    timer = threading.Timer(60, main.kill)  # a number that never comes must not be waited for
+    timer.start()
     children = [int(main.stdout.readline()) for _ in range(count)]
+    timer.cancel()
     assert all(map(is_running, children))
     main.send_signal(signal.SIGKILL)
     main.wait()
@@ -92,6 +131,15 @@ def test_loader_workers_end_with_the_main_process(tmp_path):
     script = tmp_path / "loader.py"
     script.write_text(LOADER)
     assert left_behind([sys.executable, str(script)], 2) == []
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(sys.platform != "linux", reason="asks the kernel of Linux")
+@pytest.mark.parametrize("script", [IMPORTING_SERVER, IMPORTING_WORKER], ids=["server", "worker"])
+def test_processes_that_are_still_importing_end_with_the_main_process(tmp_path, script):
+    (tmp_path / "slow.py").write_text(SLOW)
+    (tmp_path / "main.py").write_text(script)
+    assert left_behind([sys.executable, str(tmp_path / "main.py")], 1, str(tmp_path)) == []
 
 
 # A worker that the system kills, as it does if memory runs out.
