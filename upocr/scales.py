@@ -11,6 +11,9 @@ from upocr.tiling import Blocks, enlarge
 
 LARGE = 40  # text above this height in pixels, or half a window, is taken from a smaller scale
 LEAST = 0.25  # the smallest scale fits into this fraction of a window
+# A page or a plate that looks like one letter from afar is less certain or thicker than letters:
+# those of sample pictures have at least 0.74, and strokes of at most 0.36 of the longer side.
+CERTAIN, THICK = 0.7, 0.4
 
 Level = Callable[[np.ndarray, Sequence[str]], Blocks]  # a picture and tasks -> 3 * T channels
 
@@ -66,12 +69,14 @@ def multiscale(rgb: np.ndarray, tasks: Sequence[str], level: Level, window: int)
     while len(pictures) > 1:
         smaller = pictures.pop()
         output = np.empty((*smaller.shape[:2], 3 * len(asked)), np.float16)
+        likely = np.empty(smaller.shape[:2], np.float32)
         text = np.empty(smaller.shape[:2], np.uint8)
         for rows, columns, block in _adopt(coarse, level(smaller, asked), smaller, asked):
             output[rows, columns] = block
             probability = output[rows, columns, place : place + 3].astype(np.float32)
+            likely[rows, columns] = probability.mean(axis=2)
             text[rows, columns] = TEXT_SEGMENTATION.classes_of(probability)
-        shares = large_text(text, window)
+        shares = large_text(text, likely, window)
         coarse = None if shares is None else Coarse(output, shares)
     yield from _adopt(coarse, level(rgb, tasks), rgb, tasks)
 
@@ -94,7 +99,7 @@ def _adopt(
             yield rows, columns, block
 
 
-def large_text(text: np.ndarray, window: int) -> np.ndarray | None:
+def large_text(text: np.ndarray, likely: np.ndarray, window: int) -> np.ndarray | None:
     """Shares of this scale that the next finer one adopts; None without large text.
 
     Pictures without text are adopted entirely. Class maps are averaged with those of the finer
@@ -102,6 +107,7 @@ def large_text(text: np.ndarray, window: int) -> np.ndarray | None:
 
     Args:
         text: (h, w) uint8, 1 for text.
+        likely: (h, w) float32, probability of text.
         window: side in pixels.
 
     Returns (h, w, 2) float32 in [0, 1], for pictures and for class maps.
@@ -109,17 +115,32 @@ def large_text(text: np.ndarray, window: int) -> np.ndarray | None:
     limit = least_large(window)
     _, labels, stats, _ = cv2.connectedComponentsWithStats(text)
     sides = stats[:, [cv2.CC_STAT_WIDTH, cv2.CC_STAT_HEIGHT]]
-    large = sides.min(axis=1) > limit
-    large[0] = False  # the background
+    letters = (sides.max(axis=1) > limit) & _are_letters(text, likely, labels, sides)
+    large = letters & (sides.min(axis=1) > limit)
     if not large.any():
         return None
     # A narrow letter is as high as its neighbours.
     near = np.unique(labels[_dilated(large[labels], limit / 2) > 0])
-    large[near] |= sides[near].max(axis=1) > limit
-    large[0] = False
+    large[near] |= letters[near]
     huge = large & (sides.min(axis=1) > 2 * limit)
     of_large, of_huge = (_dilated(kind[labels], limit / 4) for kind in (large, huge))
     return cv2.blur(np.dstack((of_large, 0.5 * (of_large + of_huge))), (3, 3))
+
+
+def _are_letters(
+    text: np.ndarray, likely: np.ndarray, labels: np.ndarray, sides: np.ndarray
+) -> np.ndarray:
+    """Whether each area is certain enough and of thin enough strokes, (N,) bool.
+
+    text, likely, labels: (h, w), see `large_text`; sides: (N, 2) in pixels. Area 0 is none.
+    """
+    numbers = labels[text > 0]
+    sums = np.bincount(numbers, likely[text > 0], len(sides))
+    certain = sums > CERTAIN * np.bincount(numbers, minlength=len(sides))
+    depth = cv2.distanceTransform(np.pad(text, 1), cv2.DIST_L2, 3)[1:-1, 1:-1]
+    strokes = np.zeros(len(sides), np.float32)
+    np.maximum.at(strokes, numbers, 2 * depth[text > 0])
+    return certain & (strokes <= THICK * sides.max(axis=1))
 
 
 def _dilated(mask: np.ndarray, reach: float) -> np.ndarray:

@@ -180,9 +180,9 @@ def test_huge_letter_is_seen_as_a_whole():
             return np.stack([dark * has_edge[:, None, None, None]] * len(tasks), axis=1)
 
     image = np.full((512, 512, 3), 255, np.uint8)
-    image[64:448, 64:448] = 0
+    image[64:448, 192:320] = 0
     mask = UPOCR(NeedsAnEdge(0)).segment_text(image, decision="pixel").mask
-    assert (mask[80:430, 80:430] == 255).all()
+    assert (mask[80:430, 208:304] == 255).all()
     assert (mask[:40] == 0).all()
     # Without the segmentation there is one scale only.
     alone = only(UPOCR(NeedsAnEdge(0)), "text_removal")
@@ -201,11 +201,12 @@ def test_classes_of_large_text_are_the_mean_of_two_sizes_and_removal_is_of_the_s
 
     image = np.full((160, 160, 3), 255, np.uint8)
     image[40:120, 40:120] = image[140:150, 140:150] = 0
+    image[60:100, 60:100] = 255
     results = UPOCR(TellsTheSize(0), window=160).run(image, decision="pixel")
     probability = results["text_segmentation"].probability
-    assert probability[80, 80] == round(0.75 * 255)
+    assert probability[50, 80] == round(0.75 * 255)
     assert probability[145, 145] == round(0.5 * 255)
-    assert results["text_removal"].image[80, 80].tolist() == [255] * 3
+    assert results["text_removal"].image[50, 80].tolist() == [255] * 3
 
 
 @pytest.mark.parametrize("mode", ["tile", "resize"])

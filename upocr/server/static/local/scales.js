@@ -1,10 +1,12 @@
 // Large text, detected at 1/2, 1/4, ... scale; see upocr/scales.py.
 
 import { ellipse, grouped, runsAbove } from "../pixels.js";
+import { UNIT, depths } from "./distance.js";
 import { enlargeRows, halve } from "./resize.js";
 
 const LARGE = 40; // text above this height in pixels, or half a window, is from a smaller scale
 const LEAST = 0.25; // the smallest scale fits into this fraction of a window
+const [CERTAIN, THICK] = [0.7, 0.4]; // of letters: least probability, widest stroke by longer side
 const Half = globalThis.Float16Array ?? Float32Array; // of maps that wait for a finer scale
 
 /**
@@ -85,7 +87,8 @@ export function largeText(likely, width, height, window, threshold = 0.4) {
   const runs = runsAbove(likely, width, height, Math.fround(threshold));
   const numbers = grouped(runs, 1);
   const boxes = boxesOf(runs, numbers);
-  const isLarge = new Set(numbers.filter((n) => boxes.get(n).least > limit));
+  const isLetter = letters(runs, numbers, boxes, likely, width, height);
+  const isLarge = new Set(numbers.filter((n) => isLetter(n) && boxes.get(n).least > limit));
   if (!isLarge.size) return null;
   const dilated = (chosen, reach) =>
     spread(runs.filter((_, k) => chosen.has(numbers[Math.floor(k / 3)])), width, height, Math.round(reach));
@@ -93,7 +96,7 @@ export function largeText(likely, width, height, window, threshold = 0.4) {
   const near = dilated(isLarge, limit / 2);
   for (let n = 0; n < numbers.length; n++) {
     const [start, end] = [1, 2].map((k) => runs[3 * n] * width + runs[3 * n + k]);
-    const isHigh = boxes.get(numbers[n]).most > limit;
+    const isHigh = boxes.get(numbers[n]).most > limit && isLetter(numbers[n]);
     if (isHigh && near.subarray(start, end).includes(1)) isLarge.add(numbers[n]);
   }
   const isHuge = new Set([...isLarge].filter((n) => boxes.get(n).least > 2 * limit));
@@ -101,6 +104,28 @@ export function largeText(likely, width, height, window, threshold = 0.4) {
   return {
     ofPictures: blur(ofLarge, width, height),
     ofClasses: blur(ofLarge.map((is, i) => 0.5 * (is + ofHuge[i])), width, height),
+  };
+}
+
+/** Whether the group of a number is certain enough and of thin enough strokes. */
+function letters(runs, numbers, boxes, likely, width, height) {
+  const mask = new Uint8Array(width * height);
+  numbers.forEach((_, n) =>
+    mask.fill(1, runs[3 * n] * width + runs[3 * n + 1], runs[3 * n] * width + runs[3 * n + 2]));
+  const depth = depths(mask, width, height);
+  const groups = new Map();
+  numbers.forEach((number, n) => {
+    const group = groups.get(number) ?? { sum: 0, area: 0, stroke: 0 };
+    for (let x = runs[3 * n + 1]; x < runs[3 * n + 2]; x++) {
+      group.sum += likely[runs[3 * n] * width + x];
+      group.stroke = Math.max(group.stroke, (2 * depth(runs[3 * n], x)) / UNIT);
+    }
+    group.area += runs[3 * n + 2] - runs[3 * n + 1];
+    groups.set(number, group);
+  });
+  return (number) => {
+    const { sum, area, stroke } = groups.get(number);
+    return sum > CERTAIN * area && stroke <= THICK * boxes.get(number).most;
   };
 }
 
