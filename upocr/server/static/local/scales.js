@@ -6,7 +6,8 @@ import { enlargeRows, halve } from "./resize.js";
 
 const LARGE = 40; // text above this height in pixels, or half a window, is from a smaller scale
 const LEAST = 0.25; // the smallest scale fits into this fraction of a window
-const [CERTAIN, THICK] = [0.7, 0.4]; // of letters: least probability, widest stroke by longer side
+// Of letters: probabilities that do not suffice, of huge ones, too; widest stroke by longer side.
+const [LIKELY, CERTAIN, THICK] = [0.5, 0.7, 0.4];
 const Half = globalThis.Float16Array ?? Float32Array; // of maps that wait for a finer scale
 
 /**
@@ -87,7 +88,9 @@ export function largeText(likely, width, height, window, threshold = 0.4) {
   const runs = runsAbove(likely, width, height, Math.fround(threshold));
   const numbers = grouped(runs, 1);
   const boxes = boxesOf(runs, numbers);
-  const isLetter = letters(runs, numbers, boxes, likely, width, height);
+  const isHugeBox = (n) => boxes.get(n).least > 2 * limit;
+  const least = (n) => (isHugeBox(n) ? CERTAIN : LIKELY);
+  const isLetter = letters(runs, numbers, boxes, likely, width, height, least);
   const isLarge = new Set(numbers.filter((n) => isLetter(n) && boxes.get(n).least > limit));
   if (!isLarge.size) return null;
   const dilated = (chosen, reach) =>
@@ -99,7 +102,7 @@ export function largeText(likely, width, height, window, threshold = 0.4) {
     const isHigh = boxes.get(numbers[n]).most > limit && isLetter(numbers[n]);
     if (isHigh && near.subarray(start, end).includes(1)) isLarge.add(numbers[n]);
   }
-  const isHuge = new Set([...isLarge].filter((n) => boxes.get(n).least > 2 * limit));
+  const isHuge = new Set([...isLarge].filter(isHugeBox));
   const [ofLarge, ofHuge] = [isLarge, isHuge].map((chosen) => dilated(chosen, limit / 4));
   return {
     ofPictures: blur(ofLarge, width, height),
@@ -107,8 +110,8 @@ export function largeText(likely, width, height, window, threshold = 0.4) {
   };
 }
 
-/** Whether the group of a number is certain enough and of thin enough strokes. */
-function letters(runs, numbers, boxes, likely, width, height) {
+/** Whether the group of a number is likely enough and of thin enough strokes. */
+function letters(runs, numbers, boxes, likely, width, height, least) {
   const mask = new Uint8Array(width * height);
   numbers.forEach((_, n) =>
     mask.fill(1, runs[3 * n] * width + runs[3 * n + 1], runs[3 * n] * width + runs[3 * n + 2]));
@@ -125,7 +128,7 @@ function letters(runs, numbers, boxes, likely, width, height) {
   });
   return (number) => {
     const { sum, area, stroke } = groups.get(number);
-    return sum > CERTAIN * area && stroke <= THICK * boxes.get(number).most;
+    return sum > least(number) * area && stroke <= THICK * boxes.get(number).most;
   };
 }
 
