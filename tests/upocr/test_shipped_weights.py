@@ -2,6 +2,7 @@
 
 from pathlib import Path
 
+import cv2
 import numpy as np
 import pytest
 import torch
@@ -9,6 +10,7 @@ from small_run import DATA, ROOT
 
 from models.checkpoint import build_from_checkpoint, load_checkpoint
 from tools.graphs import weights_checksum
+from upocr import UPOCR
 from upocr.backends.archive import read_archive
 from upocr.backends.choice import DEFAULT_WEIGHTS, load_backend
 from upocr.picture import as_picture
@@ -37,3 +39,13 @@ def test_they_give_the_pictures_of_pytorch(path: Path):
         expected = model(torch.tensor(images), [list(model.tasks)])[-1].clamp(0, 1).numpy()
     found = load_backend("onnxruntime").predict(images, model.tasks)
     np.testing.assert_allclose(found, expected, rtol=0, atol=1e-3)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("size", [0.67, 0.8, 0.9])
+def test_a_receipt_is_read_at_any_size(size):
+    """From afar, the receipt of the sample looks like one letter."""
+    sample = as_picture(ROOT / "upocr/server/static/samples/page.jpg").rgb()
+    rgb = cv2.resize(sample, None, fx=size, fy=size, interpolation=cv2.INTER_AREA)
+    mask = UPOCR.from_pretrained(backend="onnxruntime").segment_text(rgb).mask
+    assert 0.015 < (mask > 0).mean() < 0.03
