@@ -11,9 +11,11 @@ from upocr.tiling import Blocks, enlarge
 
 LARGE = 40  # text above this height in pixels, or half a window, is taken from a smaller scale
 LEAST = 0.25  # the smallest scale fits into this fraction of a window
-# A page or a plate that looks like one letter from afar is less certain or thicker than letters:
-# huge ones of sample pictures have at least 0.8, and strokes of at most 0.36 of the longer side.
-LIKELY, CERTAIN, THICK = 0.5, 0.7, 0.4
+# A page or a plate that looks like one letter from afar is less certain or thicker than letters.
+# Letters of sample pictures have a mean probability of at least 0.74, and strokes of at most 0.36
+# of the longer side; connected handwriting is less certain, and thin.
+LIKELY, CERTAIN = 0.5, 0.7
+THIN, THICK = 0.12, 0.4
 
 Level = Callable[[np.ndarray, Sequence[str]], Blocks]  # a picture and tasks -> 3 * T channels
 
@@ -116,8 +118,7 @@ def large_text(text: np.ndarray, likely: np.ndarray, window: int) -> np.ndarray 
     _, labels, stats, _ = cv2.connectedComponentsWithStats(text)
     sides = stats[:, [cv2.CC_STAT_WIDTH, cv2.CC_STAT_HEIGHT]]
     huge = sides.min(axis=1) > 2 * limit
-    letters = _are_letters(text, likely, labels, sides, np.where(huge, CERTAIN, LIKELY))
-    letters &= sides.max(axis=1) > limit
+    letters = _are_letters(text, likely, labels, sides, huge) & (sides.max(axis=1) > limit)
     large = letters & (sides.min(axis=1) > limit)
     if not large.any():
         return None
@@ -129,20 +130,22 @@ def large_text(text: np.ndarray, likely: np.ndarray, window: int) -> np.ndarray 
 
 
 def _are_letters(
-    text: np.ndarray, likely: np.ndarray, labels: np.ndarray, sides: np.ndarray, least: np.ndarray
+    text: np.ndarray, likely: np.ndarray, labels: np.ndarray, sides: np.ndarray, huge: np.ndarray
 ) -> np.ndarray:
     """Whether each area is likely enough and of thin enough strokes, (N,) bool.
 
-    text, likely, labels: (h, w), see `large_text`; sides: (N, 2) in pixels; least: (N,) mean
-    probabilities that do not suffice. Area 0 is none.
+    text, likely, labels: (h, w), see `large_text`; sides: (N, 2) in pixels; huge: (N,) bool, areas
+    that must be certain unless their strokes are thin. Area 0 is none.
     """
     numbers = labels[text > 0]
     sums = np.bincount(numbers, likely[text > 0], len(sides))
-    enough = sums > least * np.bincount(numbers, minlength=len(sides))
     depth = cv2.distanceTransform(np.pad(text, 1), cv2.DIST_L2, 3)[1:-1, 1:-1]
     strokes = np.zeros(len(sides), np.float32)
     np.maximum.at(strokes, numbers, 2 * depth[text > 0])
-    return enough & (strokes <= THICK * sides.max(axis=1))
+    lengths = sides.max(axis=1)
+    least = np.where(huge & (strokes > THIN * lengths), CERTAIN, LIKELY)
+    enough = sums > least * np.bincount(numbers, minlength=len(sides))
+    return enough & (strokes <= THICK * lengths)
 
 
 def _dilated(mask: np.ndarray, reach: float) -> np.ndarray:

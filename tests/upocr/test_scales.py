@@ -48,6 +48,10 @@ def test_a_page_that_looks_like_a_letter_from_afar_is_none():
     frame[40:80, 50:70] = 0
     assert found(frame) is not None
     assert found(frame, 0.65) is None  # doubtful
+    thin = page.copy()
+    thin[23:97, 33:87] = 0
+    assert found(thin, 0.65) is not None  # as connected handwriting
+    assert found(thin, 0.45) is None
 
 
 def test_a_plate_near_large_letters_is_none():

@@ -6,8 +6,9 @@ import { enlargeRows, halve } from "./resize.js";
 
 const LARGE = 40; // text above this height in pixels, or half a window, is from a smaller scale
 const LEAST = 0.25; // the smallest scale fits into this fraction of a window
-// Of letters: probabilities that do not suffice, of huge ones, too; widest stroke by longer side.
-const [LIKELY, CERTAIN, THICK] = [0.5, 0.7, 0.4];
+// Of letters: probabilities that do not suffice, of huge ones, too; strokes by the longer side.
+const [LIKELY, CERTAIN] = [0.5, 0.7];
+const [THIN, THICK] = [0.12, 0.4];
 const Half = globalThis.Float16Array ?? Float32Array; // of maps that wait for a finer scale
 
 /**
@@ -89,8 +90,7 @@ export function largeText(likely, width, height, window, threshold = 0.4) {
   const numbers = grouped(runs, 1);
   const boxes = boxesOf(runs, numbers);
   const isHugeBox = (n) => boxes.get(n).least > 2 * limit;
-  const least = (n) => (isHugeBox(n) ? CERTAIN : LIKELY);
-  const isLetter = letters(runs, numbers, boxes, likely, width, height, least);
+  const isLetter = letters(runs, numbers, boxes, likely, width, height, isHugeBox);
   const isLarge = new Set(numbers.filter((n) => isLetter(n) && boxes.get(n).least > limit));
   if (!isLarge.size) return null;
   const dilated = (chosen, reach) =>
@@ -111,7 +111,7 @@ export function largeText(likely, width, height, window, threshold = 0.4) {
 }
 
 /** Whether the group of a number is likely enough and of thin enough strokes. */
-function letters(runs, numbers, boxes, likely, width, height, least) {
+function letters(runs, numbers, boxes, likely, width, height, isHuge) {
   const mask = new Uint8Array(width * height);
   numbers.forEach((_, n) =>
     mask.fill(1, runs[3 * n] * width + runs[3 * n + 1], runs[3 * n] * width + runs[3 * n + 2]));
@@ -128,7 +128,8 @@ function letters(runs, numbers, boxes, likely, width, height, least) {
   });
   return (number) => {
     const { sum, area, stroke } = groups.get(number);
-    return sum > least(number) * area && stroke <= THICK * boxes.get(number).most;
+    const share = stroke / boxes.get(number).most;
+    return sum > (isHuge(number) && share > THIN ? CERTAIN : LIKELY) * area && share <= THICK;
   };
 }
 
