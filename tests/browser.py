@@ -127,9 +127,12 @@ class Browser:
         self.devtools("Emulation.setTouchEmulationEnabled", enabled=mobile)
 
     def use_scheme(self, scheme: str) -> None:
-        """`light` or `dark`."""
-        feature = {"name": "prefers-color-scheme", "value": scheme}
-        self.devtools("Emulation.setEmulatedMedia", features=[feature])
+        """`light` or `dark`, at once: no colour is still on its way to the next one."""
+        features = {"prefers-color-scheme": scheme, "prefers-reduced-motion": "reduce"}
+        self.devtools(
+            "Emulation.setEmulatedMedia",
+            features=[{"name": name, "value": value} for name, value in features.items()],
+        )
 
     def screenshot(self, path: Path) -> None:
         """Write the window as PNG."""
