@@ -5,7 +5,7 @@ It needs Chromium and its driver, as `tests/upocr/server/test_page.py` does.
 
 import sys
 import tempfile
-import threading
+import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -29,14 +29,14 @@ SAMPLES = ROOT / "upocr/server/static/samples"
 
 
 class Slow:
-    """A back end that stops before its third step until it may go on.
+    """A back end that sleeps before its third step.
 
     Args:
         backend: computes.
     """
 
     def __init__(self, backend: Any) -> None:
-        self.backend, self.may_go_on, self.steps = backend, threading.Event(), 0
+        self.backend, self.steps = backend, 0
 
     def __getattr__(self, name: str) -> Any:
         return getattr(self.backend, name)
@@ -45,25 +45,15 @@ class Slow:
         """See `upocr.backends`."""
         self.steps += 1
         if self.steps == 3:
-            self.may_go_on.wait(20)
+            time.sleep(20)  # longer than the screenshot takes
         return self.backend.predict(*arguments, **options)
 
 
-def result(page: Browser, sample: str, task: str, at: float = 50) -> None:
-    """The page with the result of a task, and the handle at a percentage of the width."""
+def result(page: Browser, sample: str, task: str) -> None:
+    """The page with the result of a task."""
     drop(page, (SAMPLES / f"{sample}.jpg").read_bytes(), f"{sample}.jpg")
     page.wait(READY)
     choose(page, f"input[value={task}]")
-    page.run(
-        """const split = document.getElementById("split");
-        split.focus();
-        const step = arguments[0] > 50 ? "ArrowRight" : "ArrowLeft";
-        for (let n = 0; n < 99 && (step === "ArrowRight" ? split.ariaValueNow < arguments[0]
-            : split.ariaValueNow > arguments[0]); n++)
-          split.dispatchEvent(new KeyboardEvent("keydown", {key: step, bubbles: true}));
-        split.blur();""",
-        at,
-    )
 
 
 def problem(page: Browser) -> None:

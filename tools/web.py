@@ -96,7 +96,12 @@ def export_site(archive: Archive, output: Path, runtime: Path | None = None) -> 
         description = describe_model(archive, folder)
         description["files"] = sorted([*files_in(folder), MODEL])
         (folder / MODEL).write_text(f"{json.dumps(description, indent=2)}\n", encoding="utf-8")
-        replace_files(output, folder, old)
+        if old:
+            replace_files(output, folder, old)
+        else:
+            if output.exists():
+                output.rmdir()  # is empty
+            folder.rename(output)
 
 
 def files_in(folder: Path) -> list[str]:

@@ -64,9 +64,8 @@ def memory_failure(error: BaseException) -> str | None:
 def run(main: Callable[[], int | None]) -> None:
     """Call `main` and exit with its return value; bad input prints one line and exits with 2.
 
-    Bad input is a ValueError or an OSError (a missing file, a folder without write permission), or
-    one that memory does not hold.
-    Anything else is a bug and keeps its traceback.
+    Bad input is a ValueError or an OSError (a missing file, a folder without write permission).
+    Running out of memory is one line as well. Anything else is a bug and keeps its traceback.
     """
     for name, mode in (("stdin", "r"), ("stdout", "w"), ("stderr", "w")):
         if getattr(sys, name) is None:  # closed by whoever started this process

@@ -14,7 +14,7 @@ DIFFERENCE = 16 / 255  # smallest change of a channel that counts as intended
 # Reach of the change mask around text and of its soft edge, in pixels. The edge is narrower, so
 # that text itself is replaced entirely.
 DILATION, FEATHER = 5, 3
-MAX_DILATION = 100
+MAX_DILATION = 100  # the time of a dilation grows with its square; the server permits less
 
 RegionLike = np.ndarray | tuple[int, int, int, int]  # (H, W) mask, or x1, y1, x2, y2 (exclusive)
 

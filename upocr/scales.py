@@ -137,11 +137,12 @@ def _are_letters(
     text, likely, labels: (h, w), see `large_text`; sides: (N, 2) in pixels; huge: (N,) bool, areas
     that must be certain unless their strokes are thin. Area 0 is none.
     """
-    numbers = labels[text > 0]
-    sums = np.bincount(numbers, likely[text > 0], len(sides))
+    places = text > 0
+    numbers = labels[places]
+    sums = np.bincount(numbers, likely[places], len(sides))
     depth = cv2.distanceTransform(np.pad(text, 1), cv2.DIST_L2, 3)[1:-1, 1:-1]
     strokes = np.zeros(len(sides), np.float32)
-    np.maximum.at(strokes, numbers, 2 * depth[text > 0])
+    np.maximum.at(strokes, numbers, 2 * depth[places])
     lengths = sides.max(axis=1)
     least = np.where(huge & (strokes > THIN * lengths), CERTAIN, LIKELY)
     enough = sums > least * np.bincount(numbers, minlength=len(sides))
