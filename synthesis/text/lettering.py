@@ -12,6 +12,9 @@ from synthesis.sampling import coin, log_uniform, pick
 Colour = tuple[float, float, float]  # RGB, 0-255
 _LUMA = np.array([0.299, 0.587, 0.114], np.float32)
 _DARKEST, _LIGHTEST, _MAX_CONTRAST = 6.0, 250.0, 200.0  # grey levels
+# Most paint is meant to be seen from afar: with contrasts log-uniform from 5 to 200 throughout, a
+# network forgot the plain letters of real signs.
+_CLEAR, _CLEAR_CONTRAST = 0.6, 60.0  # share, and least grey levels
 # Paints of signs: white, black, traffic red, blue, green, yellow, orange, brown, gold.
 _SIGN_COLOURS: tuple[Colour, ...] = (
     *((245, 245, 240), (245, 245, 240), (20, 20, 22), (20, 20, 22), (190, 25, 30), (20, 60, 140)),
@@ -86,11 +89,16 @@ def luma(colour: np.ndarray | Colour) -> float:
 def draw_colour(rng: Generator, surface: np.ndarray, least: float) -> Colour:
     """A paint for a surface (h, w, 3), `least` to 200 grey levels lighter or darker.
 
-    Small contrasts are frequent, though not on an uneven surface, which would hide them.
+    Most contrasts are clear. The others are mostly small, though not on an uneven surface, which
+    would hide them.
     """
     mean = surface.reshape(-1, 3).mean(axis=0)
     deviation = float(cv2.cvtColor(surface, cv2.COLOR_RGB2GRAY).std())
-    contrast = max(log_uniform(rng, least, _MAX_CONTRAST), 0.9 * deviation)
+    if coin(rng, _CLEAR):
+        contrast = rng.uniform(_CLEAR_CONTRAST, _MAX_CONTRAST)
+    else:
+        contrast = log_uniform(rng, least, _MAX_CONTRAST)
+    contrast = max(contrast, 0.9 * deviation)
     room = {1: _LIGHTEST - luma(mean), -1: luma(mean) - _DARKEST}
     roomy = [side for side in room if room[side] >= contrast]
     side = pick(rng, roomy or [1 if luma(mean) < 128 else -1])

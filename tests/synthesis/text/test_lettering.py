@@ -8,14 +8,14 @@ from synthesis.text.lettering import draw_colour, draw_engraving, draw_neon, fai
 
 
 @pytest.mark.parametrize("level", [10, 90, 240])
-def test_contrasts_range_from_the_least_to_high_ones(level: int):
+def test_contrasts_range_from_the_least_to_high_ones_and_most_are_clear(level: int):
     surface = np.full((8, 8, 3), level, np.uint8)
     contrasts = np.array(
         [abs(luma(draw_colour(generator(seed), surface, least=5)) - level) for seed in range(200)]
     )
     assert contrasts.min() > 4.5
-    assert (contrasts < 15).mean() > 0.15
-    assert (contrasts > 65).mean() > 0.15
+    assert (contrasts < 15).mean() > 0.05
+    assert (contrasts > 59).mean() > 0.6
 
 
 def test_faint_paint_is_fainter_than_any_other():
