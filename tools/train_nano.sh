@@ -129,7 +129,7 @@ synthesize() { # synthesize OUTPUT_DIR SEED SAMPLES SIZE
   cd "$CODE"
   exec setsid "$HERE/yielding.sh" "$PYTHON" -m synthesis.synthesize --output_dir "$1" --overwrite true \
     --seed "$2" --num_train "$3" --num_test 0 --size "$4" \
-    --text_free 0.15 --pages 0.2 --distractors 0.5 --untampered 0.3 --postprocessed 0.5 \
+    --text_free 0.1 --pages 0.2 --distractors 0.25 --untampered 0.3 --postprocessed 0.5 \
     --avoid_text false "${scans[@]}" \
     --backgrounds "$MATERIALS/backgrounds" --test_backgrounds "$MATERIALS/backgrounds" \
     --fonts "$MATERIALS/fonts" --workers "$((GPUS > 0 ? $(nproc) : 0))"
