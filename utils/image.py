@@ -55,6 +55,10 @@ def _read(path: str | Path, mode: str) -> Image.Image:
     except (OSError, SyntaxError, ValueError, EOFError, Image.DecompressionBombError) as error:
         reason = " ".join(str(getattr(error, "strerror", None) or error).split())
         raise ValueError(f"{path}: cannot read this image ({reason})") from None
+    except MemoryError:  # a damaged header may claim any size below Pillow's limit
+        raise ValueError(
+            f"{path}: cannot read this image (too little memory for its pixels)"
+        ) from None
 
 
 def _to_8_bit(image: Image.Image) -> Image.Image:

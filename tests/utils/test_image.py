@@ -5,7 +5,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from hostile.pictures import claiming_png
 from PIL import Image
+from soak.limits import REFUSED, bounded
 
 from utils.image import (
     contact_sheet,
@@ -145,3 +147,12 @@ def test_masks_of_0_and_1_are_refused(tmp_path, read):
     np.testing.assert_array_equal(np.asarray(read(tmp_path / "mask.png")) > 0, values > 0)
     write_png(tmp_path / "mask.png", 0 * values)  # without any text
     assert not np.asarray(read(tmp_path / "mask.png")).any()
+
+
+@pytest.mark.parametrize("read", [read_rgb, read_grey])
+def test_more_pixels_than_memory_are_one_line(tmp_path: Path, read) -> None:
+    """A few bytes may claim any number of pixels below Pillow's limit."""
+    path = claiming_png(tmp_path / "a.png", 13_000, 13_000)
+    outcome = bounded(lambda: read(path), memory=2**27)
+    assert outcome.kind == REFUSED, outcome
+    assert outcome.message == f"{path}: cannot read this image (too little memory for its pixels)"
