@@ -46,6 +46,7 @@ class SampleSource:
         pages, distractors: shares of the other scenes, and of all, see `SceneOptions`.
         untampered: share of the pictures for tampered text detection without a forgery.
         postprocessed: share of the pictures, see `Postprocess`.
+        min_contrast: minimum contrast of legible text, grey levels.
         scans: real documents with word boxes, for tampered text detection, see `read_scan`.
         scan_share: share of its pictures that show one.
     """
@@ -59,6 +60,7 @@ class SampleSource:
     distractors: float = 0.0
     untampered: float = 0.05
     postprocessed: float = 0.0
+    min_contrast: float = SceneOptions.min_contrast
     scans: Sequence[Path] = ()
     scan_share: float = 0.3
 
@@ -79,7 +81,11 @@ class SampleSource:
             rng, self.photographs, size or self.size, self.avoid_text, text_like
         )
         options = replace(
-            options, text_free=text_free, pages=self.pages, distractors=self.distractors
+            options,
+            text_free=text_free,
+            pages=self.pages,
+            distractors=self.distractors,
+            min_contrast=max(options.min_contrast, self.min_contrast),
         )
         composer = Composer(rng, background, self.fonts, options)
         composer.compose()

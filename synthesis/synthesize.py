@@ -15,6 +15,7 @@ from synthesis.replacing import replacing
 from synthesis.samples import SampleSource
 from synthesis.scene.scans import split_scans
 from synthesis.text.fonts import FontBook, load_faces
+from synthesis.text.lettering import MAX_CONTRAST
 from synthesis.writer import DatasetWriter
 from utils.cli import BOOL, Parser, run, say
 
@@ -55,6 +56,8 @@ def build_parser() -> argparse.ArgumentParser:
         help="share of the photographs for tampered text detection without a forgery")  # fmt: skip
     add("--postprocessed", **share,
         help="share of images that are denoised, sharpened, drawn")  # fmt: skip
+    add("--min_contrast", type=float, default=SampleSource.min_contrast, metavar="LEVELS",
+        help="minimum contrast of text in grey levels; 60 makes easy images")  # fmt: skip
     add("--scans", **folders,
         help="folders of real documents, a .txt file of lines x1,y1,x2,y2,word beside each, "
         "for tampered text detection")  # fmt: skip
@@ -78,6 +81,10 @@ def parse() -> argparse.Namespace:
     for name in ("text_free", "pages", "distractors", "untampered", "postprocessed", "scan_share"):
         if not 0 <= getattr(args, name) <= 1:
             raise ValueError(f"--{name} {getattr(args, name)} is not a share from 0 to 1")
+    if not 0 < args.min_contrast <= MAX_CONTRAST:
+        raise ValueError(
+            f"--min_contrast {args.min_contrast} is out of range, expected up to {MAX_CONTRAST:g}"
+        )
     if args.num_train + args.num_test == 0:
         raise ValueError("--num_train and --num_test are both 0: nothing to do")
     if args.size < MIN_SIZE:
@@ -104,6 +111,7 @@ def main() -> None:
             args.size,
             args.avoid_text,
             *shares,
+            min_contrast=args.min_contrast,
             scans=scans[split],
             scan_share=args.scan_share,
         )

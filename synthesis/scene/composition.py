@@ -43,6 +43,7 @@ _PLACES_TRIED = 10
 _FAINTEST_DISTRACTOR = 10.0
 # Share of texts at the calmest place that was tried: more would make calm ground a sign of text.
 _CALM = 0.5
+_ENGRAVED = 30.0  # minimum contrast in grey levels from which on no letters are engraved
 
 
 @dataclass(frozen=True)
@@ -148,7 +149,7 @@ class Composer:
     def _draw_style(self, surface: np.ndarray, height: float) -> Style:
         """Painted, engraved or, in the dark, shining letters."""
         rng = self.rng
-        if height > 14 and coin(rng, 0.08):
+        if height > 14 and self.options.min_contrast < _ENGRAVED and coin(rng, 0.08):
             return draw_engraving(rng, surface, height)
         if height > 20 and surface.mean() < 100 and coin(rng, 0.15):
             return draw_neon(rng, height)

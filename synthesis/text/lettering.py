@@ -11,7 +11,7 @@ from synthesis.sampling import coin, log_uniform, pick
 
 Colour = tuple[float, float, float]  # RGB, 0-255
 _LUMA = np.array([0.299, 0.587, 0.114], np.float32)
-_DARKEST, _LIGHTEST, _MAX_CONTRAST = 6.0, 250.0, 200.0  # grey levels
+_DARKEST, _LIGHTEST, MAX_CONTRAST = 6.0, 250.0, 200.0  # grey levels
 # Most paint is meant to be seen from afar: with contrasts log-uniform from 5 to 200 throughout, a
 # network forgot the plain letters of real signs.
 _CLEAR, _CLEAR_CONTRAST = 0.6, 60.0  # share, and least grey levels
@@ -95,9 +95,9 @@ def draw_colour(rng: Generator, surface: np.ndarray, least: float) -> Colour:
     mean = surface.reshape(-1, 3).mean(axis=0)
     deviation = float(cv2.cvtColor(surface, cv2.COLOR_RGB2GRAY).std())
     if coin(rng, _CLEAR):
-        contrast = rng.uniform(_CLEAR_CONTRAST, _MAX_CONTRAST)
+        contrast = rng.uniform(max(_CLEAR_CONTRAST, least), MAX_CONTRAST)
     else:
-        contrast = log_uniform(rng, least, _MAX_CONTRAST)
+        contrast = log_uniform(rng, least, MAX_CONTRAST)
     contrast = max(contrast, 0.9 * deviation)
     room = {1: _LIGHTEST - luma(mean), -1: luma(mean) - _DARKEST}
     roomy = [side for side in room if room[side] >= contrast]

@@ -86,6 +86,15 @@ def test_a_share_of_the_pictures_shows_no_text(make: Callable[..., Any], source:
     assert make(generator(0), replace(source, text_free=0.0)).record["words"]
 
 
+def test_no_text_is_fainter_than_asked(source: SampleSource):
+    def contrasts(**options: float) -> list[float]:
+        samples = [removal_sample(generator(n), replace(source, **options)) for n in range(12)]
+        return [word["contrast"] for each in samples for word in each.record["words"]]
+
+    assert min(contrasts()) < 30
+    assert min(contrasts(min_contrast=100)) > 50  # translucent paint shows half of it
+
+
 def test_illegible_words_are_ignored_as_a_whole(scene_of: Callable[..., Scene]):
     scene = scene_of(3, SceneOptions())
     word = scene.words[0]

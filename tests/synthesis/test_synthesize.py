@@ -199,6 +199,8 @@ def test_an_interrupted_run_can_be_overwritten(tmp_path: Path, monkeypatch: pyte
         ("--untampered", -0.25),
         ("--postprocessed", 2),
         ("--scan_share", 1.25),
+        ("--min_contrast", 300),
+        ("--min_contrast", 0),
         ("--scans", "none"),
         ("--held_out", "nothing*"),
         ("--workers", -2),

@@ -18,6 +18,12 @@ def test_contrasts_range_from_the_least_to_high_ones_and_most_are_clear(level: i
     assert (contrasts > 59).mean() > 0.6
 
 
+def test_no_contrast_is_below_the_least_one():
+    surface = np.full((8, 8, 3), 120, np.uint8)
+    colours = [draw_colour(generator(seed), surface, least=90) for seed in range(100)]
+    assert min(abs(luma(colour) - 120) for colour in colours) > 89
+
+
 def test_faint_paint_is_fainter_than_any_other():
     surface = np.full((8, 8, 3), 120, np.uint8)
     faint = [abs(luma(faint_colour(generator(seed), surface)) - 120) for seed in range(50)]
