@@ -17,10 +17,13 @@ from utils.files import write_json
 from utils.image import read_rgb
 
 
-def read_mask(path: Path, text: str) -> Tensor:
-    """(H, W) int64, 1 for text: the `dark` or the `bright` half of luma."""
+def read_mask(path: Path, text: str, unknown: int | None = None) -> Tensor:
+    """(H, W) int64, 1 for text: the `dark` or the `bright` half of luma; -1 for `unknown` luma."""
     luma = _read_luma(path)
-    return torch.from_numpy((luma < 128) if text == "dark" else (luma >= 128)).long()
+    mask = torch.from_numpy((luma < 128) if text == "dark" else (luma >= 128)).long()
+    if unknown is not None:
+        mask[torch.from_numpy(luma == unknown)] = -1
+    return mask
 
 
 def sauvola_mask(path: Path, window: int) -> Tensor:
@@ -67,6 +70,8 @@ def build_parser() -> argparse.ArgumentParser:
     add("--gt_path", type=Path, required=True, help="folder of the true masks")
     add("--gt_ending", default="", help="the true masks are named NAME + this")
     add("--gt_text", choices=["dark", "bright"], default="bright", help="text in the true masks")
+    add("--gt_unknown", type=int, metavar="LEVEL",
+        help="grey level of pixels in the true masks that do not count")  # fmt: skip
     add("--target_path", type=Path, required=True, help="folder of the masks, text bright")
     add("--target_ending", default="", help="the masks are named NAME + this, .mask by predict.py")
     add("--sauvola", type=int, metavar="WINDOW",
@@ -88,7 +93,7 @@ def main() -> None:
     pairs = {}
     for name, (path, label) in files.items():
         mask = sauvola_mask(path, window) if window else read_mask(path, "bright")
-        pairs[name] = mask, read_mask(label, args.gt_text)
+        pairs[name] = mask, read_mask(label, args.gt_text, args.gt_unknown)
     results = score_masks(pairs)
     for name, figures in results["images"].items():
         print(f"{name:<24}" + "".join(f"  {key} {value:.3f}" for key, value in figures.items()))

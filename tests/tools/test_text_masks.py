@@ -50,6 +50,14 @@ def test_dark_and_bright_text(tmp_path):
     assert read_mask(tmp_path / "a.png", "bright").tolist() == [[0, 1], [1, 1]]
 
 
+def test_unknown_pixels_do_not_count(tmp_path):
+    save(tmp_path / "a.png", np.uint8([[0, 255, 128, 128]]))
+    true = read_mask(tmp_path / "a.png", "bright", unknown=128)
+    assert true.tolist() == [[0, 1, -1, -1]]
+    [image] = score_masks({"a": (torch.tensor([[0, 1, 1, 0]]), true)})["images"].values()
+    assert image["fg_iou"] == 1
+
+
 def test_sauvola_finds_strokes_on_uneven_paper(tmp_path):
     page = np.tile(np.linspace(120, 230, 120).astype(np.uint8), (60, 1))
     page[20:40, ::12] //= 3
