@@ -22,18 +22,6 @@ def encapsulated_postscript(path: Path) -> Path:
     return path
 
 
-def claiming_png(path: Path, width: int, height: int) -> Path:
-    """A PNG of a hundred bytes whose header claims width x height grey pixels."""
-    header = struct.pack(">IIBBBBB", width, height, 8, 0, 0, 0, 0)
-    chunks = ((b"IHDR", header), (b"IDAT", zlib.compress(b"\0")), (b"IEND", b""))
-    content = b"\x89PNG\r\n\x1a\n"
-    for kind, data in chunks:
-        content += struct.pack(">I", len(data)) + kind + data
-        content += struct.pack(">I", zlib.crc32(kind + data))
-    path.write_bytes(content)
-    return path
-
-
 def other_format(path: Path, kind: str) -> Path:
     """A sound picture of a format that nobody asked for, under the name of a PNG."""
     Image.new("RGB", (SIDE, SIDE)).save(path, kind)
